@@ -1,0 +1,26 @@
+# Every target makes the environment first; it does nothing when .venv is up to date.
+PYTHON ?= python3
+PROFILE ?= smoke
+BIN := .venv/bin
+
+.PHONY: env book test lint clean
+env: .venv/.stamp
+
+.venv/.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Python %d.%d found; 3.11 or newer is needed: make env PYTHON=python3.11" % v[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	@touch $@
+
+test: env
+	$(BIN)/python -m pytest
+
+book: env
+	$(BIN)/python -m tools.build_book --profile $(PROFILE)
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet_edu.metrics import THRESHOLDS, pixel_error
+from unet_edu.metrics.pixel import pixel_f_scores
+
+ORACLE = Path(__file__).parent.parent / "oracle"
+REFERENCE = json.loads((ORACLE / "oracle.json").read_text())
+CASES = [(data, proposal) for data in REFERENCE for proposal in REFERENCE[data]]
+
+
+@pytest.mark.parametrize(("data", "proposal"), CASES)
+def test_equals_the_challenges_code(data, proposal):
+    arrays, expected = np.load(ORACLE / f"{data}.npz"), REFERENCE[data][proposal]
+    labels, probability = arrays["labels"], arrays[proposal]
+    parts = [(labels, probability, expected["stack"])]
+    parts += list(zip(labels, probability, expected["slices"], strict=True))
+    for label, certainty, reference in parts:
+        f = np.array(reference["pixel_by_th"], float)
+        np.testing.assert_allclose(pixel_f_scores(label, certainty), f, rtol=0, atol=1e-12)
+        assert pixel_error(label, certainty) == pytest.approx(reference["pixel_error"], abs=1e-12)
+
+
+def test_thresholds_are_added_up():
+    assert len(THRESHOLDS) == 11
+    assert THRESHOLDS[3] == 0.30000000000000004
+    assert THRESHOLDS[-1] == 0.9999999999999999
+
+
+def test_threshold_is_exclusive_and_a_double():
+    """float32(0.1) is a little more than the double 0.1, so it counts as a cell at the threshold 0.1."""
+    labels = np.ones((1, 4), np.uint8)
+    assert pixel_f_scores(labels, np.full((1, 4), 0.1, np.float32))[1] == 1
+    assert pixel_f_scores(labels, np.full((1, 4), 0.1, np.float64))[1] == 0
+    assert pixel_f_scores(labels, np.zeros((1, 4)))[0] == 0
+
+
+def test_one_threshold_serves_the_stack():
+    labels = np.array([[[1, 0]], [[1, 0]]])
+    probability = np.array([[[0.9, 0.5]], [[0.4, 0.1]]])
+    assert [pixel_error(label, p) for label, p in zip(labels, probability, strict=True)] == [0, 0]
+    assert pixel_error(labels, probability) > 0
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match=r"\(2, 3\), probability \(3, 2\)"):
+        pixel_error(np.ones((2, 3)), np.ones((3, 2)))
+    with pytest.raises(ValueError, match="no cell pixel"):
+        pixel_error(np.zeros((2, 3)), np.ones((2, 3)))

@@ -1,0 +1,69 @@
+import matplotlib
+import numpy as np
+import pytest
+
+from unet_edu import model, teaching, tiling
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What would be displayed in a notebook."""
+    outputs = []
+    for module in (teaching.source, teaching.recording):
+        monkeypatch.setattr(module, "display", lambda *things, **options: outputs.append((*things, options)))
+    return outputs
+
+
+def test_source_is_the_librarys_own_without_docstring(shown):
+    teaching.show_source(tiling.step)
+    text = shown[0][0].data
+    assert text.startswith("`unet_edu/tiling.py`, line ")
+    assert "    return output_tile // 2**depth * 2**depth\n```" in text
+    assert "largest multiple" not in text
+
+
+def test_source_of_a_method_and_of_a_class(shown):
+    teaching.show_source(model.UNet.forward)
+    teaching.show_source(model.UNet)
+    method, class_ = (output[0].data for output in shown)
+    assert "\n```python\ndef forward(self, x):\n    for size in" in method
+    assert "class UNet(nn.Module):" in class_
+    assert "Maps images" not in class_
+    assert '"""' not in class_
+    compile(class_.split("```python\n")[1].removesuffix("```"), "shown", "exec")
+
+
+def test_recorded_values_are_kept_unrounded(shown):
+    teaching.record(pixel_error=np.float64(1 / 3), slices=30)
+    data, options = shown[0]
+    assert data == {"text/plain": "pixel_error = 0.333333\nslices = 30"}
+    assert options["metadata"]["unet_edu"]["record"] == {"pixel_error": 1 / 3, "slices": 30}
+
+
+def test_profiles():
+    assert teaching.choose("cpu", smoke={"steps": 3}, cpu={"steps": 100}).steps == 100
+    assert teaching.choose("gpu", smoke={"steps": 3}).steps == 3
+    with pytest.raises(ValueError, match="PROFILE='quick': must be one of smoke, cpu, gpu, paper"):
+        teaching.choose("quick", smoke={})
+
+
+def test_data_is_named_aloud(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("UNET_EDU_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert teaching.load_em().name == "synthetic-membranes"
+    printed = capsys.readouterr().out
+    assert "synthetic-membranes, 12 images of 256 x 256" in printed
+    assert "unet-edu data fetch isbi2012" in printed
+
+
+def test_real_data_is_preferred(isbi2012, capsys):
+    assert teaching.load_em().name == "isbi2012"
+    assert "30 images of 512 x 512" in capsys.readouterr().out
+
+
+def test_images_side_by_side():
+    matplotlib.use("Agg")
+    teaching.use_style()
+    figure, axes = teaching.show_images([np.zeros((4, 8)), np.zeros((4, 8, 3))], ["a", "b"])
+    assert [axis.get_title("left") for axis in axes] == ["a", "b"]
+    assert figure.get_facecolor() == (1, 1, 1, 1)

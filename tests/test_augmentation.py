@@ -1,0 +1,187 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from unet_edu.augmentation import (
+    NONE,
+    Augmentation,
+    elastic_displacement,
+    random_grey,
+    random_positions,
+    sample,
+    warp,
+)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_displacement_goes_through_the_nodes():
+    field = elastic_displacement((21, 41), sigma=10, generator=generator())
+    nodes = 10 * torch.randn(2, 3, 3, generator=generator())
+    torch.testing.assert_close(field[:, ::10, ::20], nodes, atol=1e-4, rtol=0)
+
+
+def test_displacement_is_a_cubic_spline_between_nodes():
+    """The same field from scipy's spline interpolation with mirrored ends."""
+    field = elastic_displacement((33, 65), sigma=10, generator=generator())
+    nodes = 10 * torch.randn(2, 3, 3, generator=generator()).numpy()
+    grid = np.meshgrid(np.linspace(0, 2, 33), np.linspace(0, 2, 65), indexing="ij")
+    expected = [ndimage.map_coordinates(n.astype(float), grid, order=3, mode="mirror") for n in nodes]
+    np.testing.assert_allclose(field, expected, atol=1e-4)
+
+
+def test_standard_deviation_of_the_displacement():
+    draw = generator()
+    fields = torch.stack([elastic_displacement((64, 64), sigma=10, generator=draw) for _ in range(2000)])
+    assert fields.std() == pytest.approx(8.0, abs=0.15)
+    assert fields[:, :, 0, 0].std() == pytest.approx(10, abs=0.6)  # at a node
+    assert fields.mean().abs() < 0.2
+
+
+def test_zero_displacement_is_the_identity():
+    image = torch.rand(2, 9, 13, generator=generator())
+    assert torch.equal(warp(image, torch.zeros(2, 9, 13), mode="nearest"), image)
+    torch.testing.assert_close(warp(image, torch.zeros(2, 9, 13)), image, atol=1e-5, rtol=0)
+
+
+def test_direction_of_the_displacement():
+    """out(p) = image(p + d(p)), dy first."""
+    image = torch.arange(20.0).reshape(4, 5)
+    displacement = torch.zeros(2, 4, 5)
+    displacement[0] = 1
+    assert torch.equal(warp(image, displacement, mode="nearest")[:3], image[1:])
+    torch.testing.assert_close(warp(image, displacement)[:3], image[1:], atol=1e-5, rtol=0)
+    displacement[0], displacement[1] = 0, 0.5
+    torch.testing.assert_close(warp(image, displacement)[:, :4], image[:, :4] + 0.5, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_outside_is_mirrored_without_repeating_the_edge(mode):
+    image = torch.arange(5.0).expand(4, 5)
+    shifted = warp(image, torch.tensor([0.0, -8.0]).reshape(2, 1, 1).expand(2, 4, 5), mode=mode)
+    assert shifted[0].round(decimals=3).tolist() == [0, 1, 2, 3, 4]  # positions -8 .. -4
+    shifted = warp(image, torch.tensor([0.0, 3.0]).reshape(2, 1, 1).expand(2, 4, 5), mode=mode)
+    assert shifted[0].round(decimals=3).tolist() == [3, 4, 3, 2, 1]  # positions 3 .. 7
+
+
+def test_bilinear_equals_scipy():
+    image = torch.rand(30, 40, generator=generator())
+    displacement = 8 * torch.randn(2, 30, 40, generator=generator(1))
+    grid = np.indices((30, 40)) + displacement.numpy()
+    expected = ndimage.map_coordinates(image.double().numpy(), grid, order=1, mode="mirror")
+    np.testing.assert_allclose(warp(image, displacement), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float64])
+def test_labels_keep_values_and_type(dtype):
+    labels = torch.tensor([-1, 0, 7, 120], dtype=dtype).repeat(4, 1)
+    moved = warp(labels, 3 * torch.randn(2, 4, 4, generator=generator()), mode="nearest")
+    assert moved.dtype == dtype
+    assert set(moved.flatten().tolist()) <= {-1, 0, 7, 120}
+
+
+def test_large_ids_survive():
+    labels = torch.full((3, 3), 2**24 + 1)  # not a float32 number
+    assert torch.equal(warp(labels, torch.rand(2, 3, 3, generator=generator()), mode="nearest"), labels)
+
+
+def test_a_painted_marker_lands_where_its_label_lands():
+    """One bright disk in image and labels, moved by every random transformation at once."""
+    y, x = np.indices((200, 200))
+    disk = torch.from_numpy((y - 90.0) ** 2 + (x - 120.0) ** 2 < 20**2)
+    draw, hits = generator(), 0
+    for _ in range(20):
+        positions = random_positions((200, 200), 150, Augmentation(), draw)
+        bright = sample(disk.float(), positions) > 0.5
+        label = sample(disk.to(torch.int16), positions, mode="nearest") > 0
+        if label.sum() < 200:
+            continue
+        hits += 1
+        overlap = (bright & label).sum() / (bright | label).sum()
+        assert overlap > 0.9
+    assert hits > 5
+
+
+def test_rotation_is_rigid_and_uniform():
+    draw = generator()
+    turn_only = Augmentation(rotation=180, flip=False, elastic_sigma=0)
+    angles = []
+    for _ in range(400):
+        positions = random_positions((100, 100), 11, turn_only, draw)
+        down, across = positions[:, 1, 0] - positions[:, 0, 0], positions[:, 0, 1] - positions[:, 0, 0]
+        assert down.norm() == pytest.approx(1, abs=1e-4)
+        assert (down @ across).item() == pytest.approx(0, abs=1e-4)
+        assert (down[0] * across[1] - down[1] * across[0]).item() == pytest.approx(1, abs=1e-3)
+        angles.append(math.atan2(down[1], down[0]))
+    counts, _ = np.histogram(angles, 8, (-math.pi, math.pi))
+    assert counts.min() > 25
+
+
+def test_flips_half_of_the_tiles():
+    draw = generator()
+    flips = 0
+    for _ in range(400):
+        p = random_positions((100, 100), 3, Augmentation(rotation=0, elastic_sigma=0), draw)
+        down, across = p[:, 1, 0] - p[:, 0, 0], p[:, 0, 1] - p[:, 0, 0]
+        flips += (down[0] * across[1] - down[1] * across[0]).item() < 0
+    assert 160 < flips < 240
+
+
+def test_shift_reaches_the_whole_image():
+    draw = generator()
+    middles = torch.stack([random_positions((50, 90), 3, NONE, draw)[:, 1, 1] for _ in range(500)])
+    assert middles.min(0).values.max() < 2
+    assert middles.max(0).values[0] > 47
+    assert middles.max(0).values[1] > 87
+
+
+def test_no_augmentation_only_shifts():
+    image = torch.rand(60, 60, generator=generator())
+    positions = random_positions((60, 60), 9, NONE, generator())
+    expected = torch.stack(torch.meshgrid(torch.arange(9.0), torch.arange(9.0), indexing="ij"))
+    torch.testing.assert_close(positions - positions[:, :1, :1], expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(random_grey(image, NONE, generator()), image)
+
+
+def test_grey_values_are_stretched_and_shifted_only():
+    image = torch.rand(40, 40, generator=generator())
+    draw = generator(1)
+    stretches = []
+    for _ in range(200):
+        changed = random_grey(image, Augmentation(contrast=0.2, brightness=0.1), draw)
+        stretches.append((changed.std() / image.std()).item())
+        shift = (changed.mean() - image.mean()).item()
+        assert abs(shift) <= 0.1
+        torch.testing.assert_close(changed, image.mean() + shift + stretches[-1] * (image - image.mean()))
+    assert 0.8 <= min(stretches) < 0.85
+    assert 1.15 < max(stretches) <= 1.2
+
+
+def test_same_seed_same_draw():
+    first, second = (random_positions((90, 80), 20, Augmentation(), generator(5)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, random_positions((90, 80), 20, Augmentation(), generator(6)))
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="grid=1"):
+        elastic_displacement((8, 8), grid=1)
+    with pytest.raises(ValueError, match="sigma=-1"):
+        elastic_displacement((8, 8), sigma=-1)
+    with pytest.raises(ValueError, match=r"must be \(2, H, W\)"):
+        warp(torch.zeros(4, 5), torch.zeros(2, 5, 4))
+    with pytest.raises(ValueError, match="'cubic'"):
+        warp(torch.zeros(4, 5), torch.zeros(2, 4, 5), mode="cubic")
+    with pytest.raises(TypeError, match="class numbers"):
+        warp(torch.zeros(4, 5, dtype=torch.int8), torch.zeros(2, 4, 5))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_draws_the_same_field():
+    on_gpu = elastic_displacement((90, 70), generator=generator(), device="cuda")
+    torch.testing.assert_close(on_gpu.cpu(), elastic_displacement((90, 70), generator=generator()), atol=1e-4, rtol=0)

@@ -1,0 +1,34 @@
+import subprocess
+import sys
+
+import pytest
+
+from unet_edu import cli
+
+
+def test_help_does_not_load_torch():
+    code = (
+        "import sys; from unet_edu.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "data" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["data", "fetch"], ["data", "verify"]])
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([*command, "--help"])
+    assert exit_.value.code == 0
+    assert f"example: unet-edu {' '.join(command)}" in capsys.readouterr().out
+
+
+def test_misuse_is_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["data"])
+    assert exit_.value.code == 2
+    assert cli.main(["data", "verify", "nothing"]) == 2
+    assert "isbi2012" in capsys.readouterr().err

@@ -1,0 +1,153 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from unet_edu import datasets
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A real set of two slices in the place of isbi2012, with its own published pixels."""
+    rng = np.random.default_rng(0)
+    files = {"train-volume.tif": rng.integers(0, 256, (30, 8, 9), dtype=np.uint8),
+             "train-labels.tif": 255 * rng.integers(0, 2, (30, 8, 9), dtype=np.uint8),
+             "test-volume.tif": rng.integers(0, 256, (30, 8, 9), dtype=np.uint8)}  # fmt: skip
+    entry = {**datasets.REAL["isbi2012"], "files": {}}
+    folder = tmp_path / "data" / "isbi2012"
+    folder.mkdir(parents=True)
+    for name, pixels in files.items():
+        tifffile.imwrite(folder / name, pixels, compression="zlib")
+        entry["files"][name] = {"shape": [30, 8, 9], "dtype": "uint8",
+                                "pixels_sha256": datasets.pixels_sha256([pixels])}  # fmt: skip
+    monkeypatch.setitem(datasets.REAL, "isbi2012", entry)
+    monkeypatch.delenv("UNET_EDU_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "data"
+
+
+def test_real_stack(isbi2012):
+    data = isbi2012
+    assert np.shape(data.images) == np.shape(data.classes) == np.shape(data.instances) == (30, 512, 512)
+    assert data.images.dtype == np.uint8
+    assert data.pixels_sha256 == datasets.REAL["isbi2012"]["files"]["train-volume.tif"]["pixels_sha256"]
+    membrane = [(c == 0).mean() for c in data.classes]
+    assert 0.17 < min(membrane) < max(membrane) < 0.28
+    assert set(np.unique(data.classes)) == {0, 1}
+
+
+def test_folds_of_the_real_stack(isbi2012):
+    """Each fold holds out a contiguous block from both halves, and no training slice touches one."""
+    seen = []
+    for fold in range(3):
+        train, held_out = isbi2012.split(fold)
+        assert len(held_out) == 10
+        assert sum(i < 15 for i in held_out) == 5
+        assert all(abs(t - h) > 1 for t in train for h in held_out)
+        assert len(train) >= 16
+        seen += held_out
+    assert sorted(seen) == list(range(30))
+
+
+def test_synthetic_set():
+    data = datasets.load("synthetic-membranes")
+    assert np.shape(data.images) == (12, 256, 256)
+    assert data.pixels_sha256 == datasets.load("synthetic-membranes").pixels_sha256
+    for classes, instances in zip(data.classes, data.instances, strict=True):
+        assert np.array_equal(classes > 0, instances > 0)
+        assert ndimage.label(classes)[1] == len(np.unique(instances)) - 1
+
+
+def test_split_none_holds_out_nothing():
+    train, held_out = datasets.load("synthetic-membranes").split(None)
+    assert (train, held_out) == (list(range(12)), [])
+
+
+def test_bad_folds():
+    data = datasets.load("synthetic-membranes")
+    with pytest.raises(ValueError, match="fold=3: must be 0 to 2"):
+        data.split(3)
+    with pytest.raises(ValueError, match="folds=1: 6 groups"):
+        data.split(0, 1)
+    with pytest.raises(ValueError, match="folds=9: 6 groups"):
+        data.split(8, 9)
+
+
+def test_instances_are_4_connected_components(tiny):
+    data = datasets.load("isbi2012", tiny)
+    for labels, instances in zip(data.classes, data.instances, strict=True):
+        expected, count = ndimage.label(labels, [[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+        assert instances.max() == count
+        assert np.array_equal(instances, expected)
+
+
+def test_places_are_searched_in_order(tiny, monkeypatch, tmp_path):
+    assert not datasets.available("isbi2012")
+    with pytest.raises(FileNotFoundError, match="unet-edu data fetch isbi2012"):
+        datasets.load("isbi2012")
+    assert datasets.available("isbi2012", tiny)
+    monkeypatch.setenv("UNET_EDU_DATA", str(tiny))
+    assert datasets.load("isbi2012").name == "isbi2012"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("UNET_EDU_DATA", str(tmp_path / "elsewhere"))
+    assert not datasets.available("isbi2012")
+    (tmp_path / "cache" / "unet-edu").mkdir(parents=True)
+    (tiny / "isbi2012").rename(tmp_path / "cache" / "unet-edu" / "isbi2012")
+    assert datasets.load("isbi2012").name == "isbi2012"
+
+
+def test_a_misspelt_folder_is_no_reason_for_other_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("UNET_EDU_DATA", str(tmp_path / "mispelt"))
+    for ask in (datasets.load, datasets.available):
+        with pytest.raises(FileNotFoundError, match="mispelt: no such folder; correct it or unset it"):
+            ask("isbi2012")
+
+
+def test_altered_pixels(tiny):
+    path = tiny / "isbi2012" / "train-volume.tif"
+    pixels = tifffile.imread(path)
+    pixels[3, 4, 5] ^= 1
+    tifffile.imwrite(path, pixels)
+    with pytest.raises(ValueError, match=r"train-volume.tif was altered: .*; run: unet-edu data fetch isbi2012"):
+        datasets.load("isbi2012", tiny)
+
+
+def test_recompressed_pixels_pass(tiny):
+    path = tiny / "isbi2012" / "train-volume.tif"
+    tifffile.imwrite(path, tifffile.imread(path))
+    datasets.load("isbi2012", tiny)
+
+
+def test_missing_file(tiny):
+    (tiny / "isbi2012" / "train-labels.tif").unlink()
+    with pytest.raises(FileNotFoundError, match=r"train-labels.tif is missing; run: unet-edu data fetch isbi2012"):
+        datasets.load("isbi2012", tiny)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 1000])
+def test_truncated_file(tiny, kept):
+    path = tiny / "isbi2012" / "train-volume.tif"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"train-volume.tif .*; run: unet-edu data fetch isbi2012"):
+        datasets.load("isbi2012", tiny)
+
+
+def test_other_shape(tiny):
+    tifffile.imwrite(tiny / "isbi2012" / "train-volume.tif", np.zeros((29, 8, 9), np.uint8))
+    with pytest.raises(ValueError, match=r"is uint8 \(29, 8, 9\), published: uint8 \[30, 8, 9\]; run"):
+        datasets.load("isbi2012", tiny)
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"'isbi': must be one of isbi2012, synthetic-membranes"):
+        datasets.load("isbi")
+
+
+def test_manifest_is_complete():
+    for entry in datasets.REAL.values():
+        assert json.dumps(entry)
+        assert {"title", "archive", "cite", "terms", "files"} <= entry.keys()
+        for file in entry["files"].values():
+            assert len(file["pixels_sha256"]) == 64

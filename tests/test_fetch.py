@@ -1,0 +1,122 @@
+import http.server
+import sys
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+import tifffile
+
+from unet_edu import cli, datasets
+from unet_edu.fetch import fetch, problems
+
+
+@pytest.fixture
+def publisher(tmp_path, monkeypatch):
+    """A server on this machine that publishes a small archive in the place of the official one."""
+    rng = np.random.default_rng(0)
+    entry = {**datasets.REAL["isbi2012"], "files": {}}
+    site = tmp_path / "site"
+    site.mkdir()
+    with zipfile.ZipFile(site / "archive.zip", "w") as archive:
+        for name in datasets.REAL["isbi2012"]["files"]:
+            pixels = rng.integers(0, 2, (30, 8, 9), dtype=np.uint8)
+            tifffile.imwrite(tmp_path / name, pixels)
+            archive.write(tmp_path / name, f"challenge/{name}")
+            archive.writestr(f"__MACOSX/challenge/{name}", b"resource fork")
+            entry["files"][name] = {"shape": [30, 8, 9], "dtype": "uint8",
+                                    "pixels_sha256": datasets.pixels_sha256([pixels])}  # fmt: skip
+    requests = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=site)
+
+        def log_message(self, *_):
+            requests.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    entry["archive"] = f"http://127.0.0.1:{server.server_port}/archive.zip"
+    monkeypatch.setitem(datasets.REAL, "isbi2012", entry)
+    monkeypatch.delenv("UNET_EDU_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield site, requests
+    server.shutdown()
+
+
+def test_fetched_data_loads(publisher):
+    folder = fetch("isbi2012", progress=False)
+    assert folder == datasets.cache_dir() / "isbi2012"
+    assert sorted(p.name for p in folder.iterdir()) == sorted(datasets.REAL["isbi2012"]["files"])
+    assert len(datasets.load("isbi2012").images) == 30
+    assert problems("isbi2012") == []
+
+
+def test_nothing_is_downloaded_twice(publisher):
+    _, requests = publisher
+    fetch("isbi2012", progress=False)
+    fetch("isbi2012", progress=False)
+    assert len(requests) == 1
+
+
+def test_damaged_files_are_fetched_again(publisher):
+    folder = fetch("isbi2012", progress=False)
+    (folder / "test-volume.tif").write_bytes(b"")
+    assert "test-volume.tif" in problems("isbi2012")[0]
+    fetch("isbi2012", progress=False)
+    assert problems("isbi2012") == []
+
+
+def test_other_pixels_leave_nothing_behind(publisher):
+    datasets.REAL["isbi2012"]["files"]["train-volume.tif"]["pixels_sha256"] = "0" * 64
+    with pytest.raises(ValueError, match="another train-volume.tif than the published one"):
+        fetch("isbi2012", progress=False)
+    assert list((datasets.cache_dir() / "isbi2012").iterdir()) == []
+
+
+def test_no_archive(publisher):
+    site, _ = publisher
+    (site / "archive.zip").write_bytes(b"<html>moved</html>")
+    with pytest.raises(ValueError, match="no zip archive"):
+        fetch("isbi2012", progress=False)
+    assert list((datasets.cache_dir() / "isbi2012").iterdir()) == []
+
+
+def test_archive_without_the_file(publisher):
+    site, _ = publisher
+    with zipfile.ZipFile(site / "archive.zip", "w") as archive:
+        archive.writestr("readme.txt", "")
+    with pytest.raises(ValueError, match=r"holds no train-volume.tif, only readme.txt"):
+        fetch("isbi2012", progress=False)
+
+
+def test_command(publisher, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    assert cli.main(["data", "verify", "isbi2012"]) == 2
+    assert "run: unet-edu data fetch isbi2012" in capsys.readouterr().err
+    assert cli.main(["data", "fetch", "isbi2012"]) == 0
+    output = capsys.readouterr()
+    assert "verified in" in output.out
+    assert "non-commercial" in output.out
+    assert "downloading http" in output.err
+    assert " MB" in output.err
+    assert cli.main(["data", "verify", "isbi2012"]) == 0
+    assert "every pixel as published" in capsys.readouterr().out
+
+
+def test_command_without_network(publisher, capsys):
+    datasets.REAL["isbi2012"]["archive"] = "http://127.0.0.1:9/archive.zip"
+    assert cli.main(["data", "fetch", "isbi2012"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_command_puts_data_where_it_is_told(publisher, tmp_path):
+    assert cli.main(["data", "fetch", "isbi2012", "--root", str(tmp_path / "here")]) == 0
+    assert cli.main(["data", "verify", "isbi2012", "--root", str(tmp_path / "here")]) == 0
+    assert not datasets.available("isbi2012")
+
+
+def test_synthetic_data_cannot_be_fetched(capsys):
+    assert cli.main(["data", "fetch", "synthetic-membranes"]) == 2
+    assert "only real sets can be fetched: isbi2012" in capsys.readouterr().err

@@ -1,0 +1,184 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from unet_edu import geometry, tiling
+from unet_edu.model import UNet
+from unet_edu.tiling import predict
+
+SIZES = [(1, 1), (1, 9), (2, 3), (33, 70), (91, 20), (93, 184), (211, 150)]
+
+
+def network(channels=1, depth=2, dtype=torch.float32, **size):
+    torch.manual_seed(1)
+    return UNet(channels, 3, base_channels=4, depth=depth, **size).to(dtype)
+
+
+def one_pass(model, image):
+    """Probabilities from a single pass over the image, mirrored by NumPy."""
+    margin = geometry.margin(model.depth)
+    pad = [(0, 0)] * (image.ndim - 2) + [
+        (margin, geometry.input_size(side, model.depth) - margin - side) for side in image.shape[-2:]
+    ]
+    x = torch.from_numpy(np.pad(image, pad, mode="reflect")).reshape(1, model.in_channels, *_sides(image, pad))
+    with torch.no_grad():
+        probability = model.eval()(x.to(next(model.parameters()).dtype))[0].softmax(0)
+    return probability[:, : image.shape[-2], : image.shape[-1]].numpy()
+
+
+def _sides(image, pad):
+    return [side + sum(p) for side, p in zip(image.shape[-2:], pad[-2:], strict=True)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_tiles_equal_one_pass(size, dtype, tolerance, depth):
+    model = network(depth=depth, dtype=dtype)
+    image = np.random.default_rng(0).random(size)
+    for tile in (geometry.input_size(2**depth + 1, depth) - 2 * geometry.margin(depth), 52, None):
+        assert_allclose(predict(model, image, output_tile=tile), one_pass(model, image), atol=tolerance)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30, 41), (211, 150)])
+def test_tiles_equal_one_pass_at_the_papers_depth(size):
+    model = network(depth=4, dtype=torch.float64)
+    image = np.random.default_rng(0).random(size)
+    assert_allclose(predict(model, image, output_tile=36), one_pass(model, image), atol=1e-10)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_any_number_of_channels(channels):
+    model = network(channels, dtype=torch.float64)
+    image = np.random.default_rng(0).random((channels, 61, 45))
+    assert_allclose(predict(model, image, output_tile=20), one_pass(model, image), atol=1e-10)
+
+
+def test_wrong_step_breaks_equality(monkeypatch):
+    """The reason for the rule, kept alive: tiles that step by their full output meet the poolings out of phase."""
+    model = network(depth=3)  # outputs are 4 modulo 8
+    image = np.random.default_rng(0).random((90, 90))
+    reference = one_pass(model, image)
+    monkeypatch.setattr(tiling, "step", lambda tile, depth: tile)
+    assert np.abs(predict(model, image, output_tile=28) - reference).max() > 0.01
+
+
+def test_zero_padding_breaks_equality(monkeypatch):
+    model = network()
+    image = np.random.default_rng(0).random((50, 50)) + 1
+    mirrored = predict(model, image)
+    read = tiling._read
+
+    def zero_padded(image, corner, tile, margin, scale):
+        x = read(image, corner, tile, margin, scale)
+        x[:, :margin] = 0
+        return x
+
+    monkeypatch.setattr(tiling, "_read", zero_padded)
+    assert np.abs(predict(model, image) - mirrored).max() > 0.01
+
+
+def test_mirror_is_numpys_reflection():
+    for length in (1, 2, 3, 10):
+        positions = np.arange(-25, 40)
+        expected = np.pad(np.arange(length), (25, 40 - length), mode="reflect")[: len(positions)]
+        assert tiling.mirror(-25, 40, length).tolist() == expected.tolist()
+
+
+def test_step_of_the_papers_tile():
+    assert tiling.step(388) == 384
+
+
+@pytest.mark.parametrize("length", [1, 4, 5, 512, 772, 773, 1000, 1540, 1541, 5000])
+def test_default_tiles_cover_and_waste_little(length):
+    tile = tiling._tile(length, None, 4)
+    corners = tiling._corners(length, tile, 4)
+    assert corners[0] == 0
+    assert corners[-1] + tile >= length
+    assert all(b - a <= tile and (b - a) % 16 == 0 for a, b in itertools.pairwise(corners))
+    assert tile <= tiling.LARGEST_TILE
+    assert corners[-1] + tile - length < 16 * len(corners)
+
+
+def test_probabilities():
+    model = network()
+    probability = predict(model, np.random.default_rng(0).random((30, 20)))
+    assert probability.shape == (3, 30, 20)
+    assert probability.dtype == np.float32
+    assert_allclose(probability.sum(0), 1, atol=1e-6)
+    assert predict(model.double(), np.zeros((3, 3))).dtype == np.float64
+
+
+def test_integers_are_scaled_and_floats_are_not():
+    model = network(dtype=torch.float64)
+    image = np.random.default_rng(0).integers(0, 4096, (40, 30), dtype=np.uint16)
+    model.scale = 4095.0
+    assert_allclose(predict(model, image), predict(model, image / 4095.0), atol=1e-12)
+    assert np.abs(predict(model, image.astype(float)) - predict(model, image)).max() > 0.01
+
+
+def test_memory_maps_in_and_out(tmp_path):
+    model = network()
+    image = np.random.default_rng(0).integers(0, 255, (70, 50), dtype=np.uint8)
+    on_disk = np.memmap(tmp_path / "in", np.uint8, "w+", shape=image.shape)
+    on_disk[:] = image
+    out = np.memmap(tmp_path / "out", np.float32, "w+", shape=(3, 70, 50))
+    assert predict(model, on_disk, output_tile=20, out=out) is out
+    assert_allclose(out, predict(model, image, output_tile=20), atol=0)
+
+
+def test_only_the_window_of_a_tile_is_read():
+    class Watched:
+        shape, ndim, dtype, largest = (2000, 2000), 2, np.dtype("uint8"), 0
+
+        def __getitem__(self, key):
+            part = np.zeros(self.shape, np.uint8)[key]
+            self.largest = max(self.largest, part.size)
+            return part
+
+    image = Watched()
+    predict(UNet(base_channels=1, depth=1), image, output_tile=502)
+    assert image.largest <= 518**2
+
+
+def test_training_mode_and_dropout():
+    model = network(dropout=0.9).train()
+    image = np.random.default_rng(0).random((20, 20))
+    assert_allclose(predict(model, image), predict(model, image), atol=0)  # no drop-out in a prediction
+    assert model.training
+
+
+def test_bfloat16_is_close_and_returned_as_float32():
+    model = network()
+    image = np.random.default_rng(0).random((40, 40))
+    half = predict(model, image, autocast=torch.bfloat16)
+    assert half.dtype == np.float32
+    assert 0 < np.abs(half - predict(model, image)).max() < 0.05
+
+
+def test_bad_arguments():
+    model = network(depth=4)
+    image = np.zeros((30, 30))
+    with pytest.raises(ValueError, match=r"output_tile=390: .* use 388 or 404"):
+        predict(model, image, output_tile=390)
+    with pytest.raises(ValueError, match=r"output_tile=4: .* multiple of 16; use 20"):
+        predict(model, image, output_tile=4)
+    with pytest.raises(ValueError, match=r"\(30, 30, 3\): 30 channels first, the model takes 1"):
+        predict(model, np.zeros((30, 30, 3)))
+    with pytest.raises(ValueError, match="H, W >= 1"):
+        predict(model, np.zeros((0, 5)))
+    with pytest.raises(ValueError, match="out.shape"):
+        predict(model, image, out=np.zeros((3, 30, 31)))
+    with pytest.raises(TypeError, match="bool"):
+        predict(model, image > 0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_cpu():
+    model = network(dtype=torch.float64)
+    image = np.random.default_rng(0).random((90, 61))
+    on_cpu = predict(model, image, output_tile=20)
+    assert_allclose(predict(model, image, output_tile=20, device="cuda"), on_cpu, atol=1e-10)

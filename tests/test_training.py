@@ -1,0 +1,165 @@
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from unet_edu import datasets, training
+from unet_edu.augmentation import NONE, Augmentation
+from unet_edu.metrics import pixel_error
+from unet_edu.model import UNet
+from unet_edu.tiling import predict
+from unet_edu.training import Divergence, TrainingConfig, train
+
+SMALL = TrainingConfig(
+    steps=6, output_tile=20, base_channels=2, depth=2, warmup=2, device="cpu", precision="float32"
+)
+
+
+@pytest.fixture(scope="module")
+def membranes():
+    return datasets.load("synthetic-membranes")
+
+
+def weights(result):
+    return torch.cat([p.detach().flatten() for p in result.model.parameters()])
+
+
+def test_it_learns(membranes):
+    """Some hundred steps beat every threshold of the grey values, on slices never seen."""
+    config = TrainingConfig(steps=800, output_tile=84, base_channels=8, depth=3, warmup=50, learning_rate=2e-2,
+                            score_every=400, device="cpu")  # fmt: skip
+    result = train(config, membranes, progress=False)
+    assert result.losses[-50:].mean() < 0.7 * result.losses[:50].mean()
+    images, truth = (
+        np.stack([part[i] for i in result.held_out]) for part in (membranes.images, membranes.classes)
+    )
+    assert [score["step"] for score in result.scores] == [400, 800]
+    assert result.scores[-1]["pixel_error"] < 0.95 * pixel_error(truth, images / 255.0)
+
+
+def test_same_seed_same_weights(membranes):
+    first, again = (train(SMALL, membranes, progress=False) for _ in range(2))
+    other = train(replace(SMALL, seed=1), membranes, progress=False)
+    assert torch.equal(weights(first), weights(again))
+    assert np.array_equal(first.losses, again.losses)
+    assert not torch.equal(weights(first), weights(other))
+
+
+def test_the_callers_random_state_is_left_alone(membranes):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    train(SMALL, membranes, progress=False)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_steps_are_gradient_descent_with_momentum(membranes):
+    """Two steps written out: the velocity remembers 0.99 of itself."""
+    config = replace(SMALL, steps=2, warmup=0, decay=0, dropout=0, clip_norm=None, fold=None)
+    result = train(config, membranes, progress=False)
+    torch.manual_seed(config.seed)
+    model = UNet(1, 2, base_channels=2, depth=2, dropout=0).to(memory_format=torch.channels_last)
+    draw = torch.Generator().manual_seed(config.seed)
+    images = [torch.tensor(i[None] / 255.0, dtype=torch.float32) for i in membranes.images]
+    classes = [torch.tensor(c) for c in membranes.classes]
+    velocity = [torch.zeros_like(p) for p in model.parameters()]
+    for step in range(2):
+        x, target = training.random_tile(images, classes, 60, config, draw)
+        loss = torch.nn.functional.cross_entropy(model(x), target.long())
+        assert loss.item() == pytest.approx(result.losses[step], rel=1e-5)
+        gradient = torch.autograd.grad(loss, list(model.parameters()))
+        for p, v, g in zip(model.parameters(), velocity, gradient, strict=True):
+            v.mul_(0.99).add_(g)
+            p.data.sub_(config.learning_rate * v)
+    expected = torch.cat([p.flatten() for p in model.parameters()])
+    torch.testing.assert_close(weights(result), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_clipping_bounds_the_step(membranes):
+    config = replace(SMALL, steps=1, warmup=0, decay=0, clip_norm=1e-3, learning_rate=1.0)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        before = UNet(1, 2, base_channels=2, depth=2)
+    after = train(config, membranes, progress=False)
+    moved = weights(after) - torch.cat([p.detach().flatten() for p in before.parameters()])
+    assert moved.norm() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_rate_rises_stays_and_falls():
+    config = TrainingConfig(steps=100, warmup=10, decay=0.2)
+    factors = [training.rate_factor(step, config) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[9:80] == [1.0] * 71
+    assert factors[90] == pytest.approx(0.5)
+    assert factors[99] == pytest.approx(0.05)
+
+
+def test_target_lies_under_the_logits():
+    """A tile of an image that is its own label: the middle of the image is the target."""
+    label = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (90, 90)).astype(np.int8))
+    config = replace(SMALL, augmentation=NONE)
+    x, target = training.random_tile([label[None].float()], [label], 60, config, torch.Generator().manual_seed(0))
+    assert x.shape == (1, 1, 60, 60)
+    assert target.shape == (1, 20, 20)
+    middle = x[0, 0, 20:40, 20:40]
+    sure = (middle - 0.5).abs() > 0.49  # shifts are fractions of a pixel: not every value is one label's
+    assert torch.equal(middle[sure] > 0.5, target[0][sure] > 0)
+
+
+def test_image_and_label_stay_together_under_all_augmentations():
+    y, x = np.indices((160, 160))
+    label = torch.from_numpy(((y // 20 + x // 20) % 2).astype(np.int8))
+    config = replace(SMALL, output_tile=100, augmentation=Augmentation(contrast=0, brightness=0))
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(10):
+        image, target = training.random_tile([label[None].float()], [label], 140, config, draw)
+        agreement = ((image[0, 0, 20:120, 20:120] > 0.5) == (target[0] > 0)).float().mean()
+        assert agreement > 0.97
+
+
+def test_divergence_is_noticed_and_explained(membranes):
+    config = replace(SMALL, steps=200, learning_rate=1e6, clip_norm=None, warmup=0)
+    with pytest.raises(Divergence, match=r"not finite by step 25 .*learning_rate=1000000.0 .* set clip_norm"):
+        train(config, membranes, progress=False)
+
+
+def test_held_out_score_is_that_of_whole_images(membranes):
+    result = train(SMALL, membranes, progress=False)
+    probability = np.stack([predict(result.model, membranes.images[i])[1] for i in result.held_out])
+    truth = np.stack([membranes.classes[i] for i in result.held_out])
+    scores = training.score(result.model, membranes, result.held_out)
+    assert scores["pixel_error"] == pytest.approx(pixel_error(truth, probability), abs=2e-3)  # bfloat16 may serve
+    assert result.scores == [{"step": 6, **scores}]
+    assert not result.model.training
+
+
+def test_fold_none_trains_on_everything(membranes):
+    result = train(replace(SMALL, fold=None), membranes, progress=False)
+    assert result.train == list(range(12))
+    assert result.scores == []
+
+
+def test_progress_line(membranes, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    train(replace(SMALL, steps=30), membranes)
+    error = capsys.readouterr().err
+    assert "training: 30/30 steps" in error
+    assert "loss 0." in error
+
+
+def test_bad_arguments(membranes):
+    with pytest.raises(ValueError, match=r"output_tile=21: .* use 20 or 24"):
+        train(replace(SMALL, output_tile=21), membranes, progress=False)
+    with pytest.raises(ValueError, match="precision='half'"):
+        train(replace(SMALL, precision="half"), membranes, progress=False)
+    with pytest.raises(ValueError, match="fold=5"):
+        train(replace(SMALL, fold=5), membranes, progress=False)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_learns_the_same(membranes):
+    on_cpu = train(replace(SMALL, dropout=0), membranes, progress=False)
+    on_gpu = train(replace(SMALL, dropout=0, device="cuda"), membranes, progress=False)
+    np.testing.assert_allclose(on_gpu.losses, on_cpu.losses, rtol=1e-2)

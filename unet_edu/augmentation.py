@@ -1,0 +1,169 @@
+"""Shift, rotation, elastic deformation and grey values (Sec. 3.1), on the device of the input.
+
+Everything geometric is put into one map of coordinates, so that image and labels are resampled once,
+by the same map: one blur instead of three, and labels that cannot drift from their image.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.interpolate import CubicSpline
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far the random transformations go. The paper gives the elastic ones only; the rest is our choice."""
+
+    rotation: float = 180.0  # degrees, uniform in [-rotation, rotation]
+    flip: bool = True  # mirror half of the tiles: tissue has no handedness
+    elastic_sigma: float = 10.0  # pixels, standard deviation of the nodes (Sec. 3.1)
+    elastic_grid: int = 3  # nodes per axis of a tile (Sec. 3.1)
+    contrast: float = 0.2  # grey values are stretched about their mean by 1 +- contrast
+    brightness: float = 0.1  # and shifted by +- brightness
+
+
+NONE = Augmentation(rotation=0, flip=False, elastic_sigma=0, contrast=0, brightness=0)  # shift alone
+
+
+def elastic_displacement(shape, *, grid=3, sigma=10.0, generator=None, device=None):
+    """Smooth random displacement of every pixel (Sec. 3.1).
+
+    Random vectors on a coarse grid of nodes that spans the tile from corner to corner, Gaussian with
+    standard deviation `sigma`, are interpolated to every pixel by cubic splines. Between nodes they
+    average out a little: with 3 x 3 nodes the standard deviation over all pixels is 0.80 sigma.
+
+    Parameters
+    ----------
+    shape : (H, W) of the field
+    grid : nodes per axis, at least 2
+    sigma : standard deviation of both components of a node's vector, in pixels
+    generator : torch.Generator on the CPU; None draws from torch's global one
+    device : where the field is wanted; its values do not depend on it
+
+    Returns
+    -------
+    (2, H, W) float32 tensor, dy then dx, in pixels
+
+    Raises
+    ------
+    ValueError : grid < 2, sigma < 0, an empty shape
+    """
+    height, width = shape
+    if grid < 2 or sigma < 0 or min(shape) < 1:
+        raise ValueError(
+            f"shape={tuple(shape)}, grid={grid}, sigma={sigma}: use sides >= 1, grid >= 2, sigma >= 0"
+        )
+    nodes = (sigma * torch.randn(2, grid, grid, generator=generator)).to(device)
+    down, across = _spline(height, grid, nodes.device), _spline(width, grid, nodes.device)
+    return down @ nodes @ across.T  # (H, grid) (2, grid, grid) (grid, W)
+
+
+def warp(image, displacement, *, mode="bilinear"):
+    """Move pixels: out(p) = image(p + d(p)), mirrored outside without repeating the edge.
+
+    Parameters
+    ----------
+    image : (H, W) or (C, H, W) tensor
+    displacement : (2, H, W) tensor, dy then dx, in pixels, on the image's device
+    mode : "bilinear" for grey values, "nearest" for labels, which keeps their values and dtype
+
+    Returns
+    -------
+    tensor of the image's shape, dtype and device
+
+    Raises
+    ------
+    ValueError : shapes that do not fit, an unknown mode; TypeError : bilinear warping of integers
+    """
+    if displacement.shape != (2, *image.shape[-2:]):
+        raise ValueError(
+            f"displacement {tuple(displacement.shape)}: must be (2, H, W) = {(2, *image.shape[-2:])}"
+        )
+    return sample(image, _positions(image.shape[-2:], image.device) + displacement, mode=mode)
+
+
+def sample(image, positions, *, mode="bilinear"):
+    """Values of an image (H, W) or (C, H, W) at positions (2, h, w), y then x in pixels, mirrored outside.
+
+    Returns (h, w) or (C, h, w) of the image's dtype. Modes and errors as in `warp`.
+    """
+    if mode == "nearest":
+        rows, columns = (
+            _mirrored(p.round().long(), n) for p, n in zip(positions, image.shape[-2:], strict=True)
+        )
+        return image[..., rows, columns]
+    if mode != "bilinear":
+        raise ValueError(f"mode={mode!r}: must be 'bilinear' or 'nearest'")
+    if not image.is_floating_point():
+        raise TypeError(
+            f"image.dtype={image.dtype}: bilinear would mix class numbers; use mode='nearest' or floats"
+        )
+    sides = positions.new_tensor([max(n - 1, 1) for n in image.shape[-2:]])
+    grid = (2 * positions / sides[:, None, None] - 1).flip(0).permute(1, 2, 0)  # (h, w, 2), x then y, in [-1, 1]
+    batch = image.reshape(1, -1, *image.shape[-2:])
+    moved = F.grid_sample(batch, grid[None].to(image.dtype), padding_mode="reflection", align_corners=True)
+    return moved.reshape(*image.shape[:-2], *positions.shape[1:])
+
+
+def random_positions(image_shape, tile, augmentation, generator, device=None):
+    """Where the pixels of a randomly shifted, rotated, flipped and deformed square tile lie in an image.
+
+    The middle of the tile is uniform over the image, so that every pixel is trained on equally often.
+
+    Parameters
+    ----------
+    image_shape : (H, W) of the image
+    tile : side of the tile in pixels
+    augmentation : Augmentation
+    generator : torch.Generator on the CPU
+    device : of the result
+
+    Returns
+    -------
+    (2, tile, tile) float32 tensor of positions, y then x, for `sample`
+    """
+    y, x, turn, mirror = torch.rand(4, generator=generator).tolist()
+    angle = math.radians(augmentation.rotation * (2 * turn - 1))
+    sign = -1.0 if augmentation.flip and mirror < 0.5 else 1.0
+    rotation = [[math.cos(angle), -sign * math.sin(angle)], [math.sin(angle), sign * math.cos(angle)]]
+    middle = [y * (image_shape[0] - 1), x * (image_shape[1] - 1)]
+    offsets = _positions((tile, tile), device) - (tile - 1) / 2
+    offsets = offsets + elastic_displacement(
+        (tile, tile), grid=augmentation.elastic_grid, sigma=augmentation.elastic_sigma,
+        generator=generator, device=device,
+    )  # fmt: skip
+    turned = torch.einsum("ij,jhw->ihw", torch.tensor(rotation, device=device), offsets)
+    return turned + torch.tensor(middle, device=device)[:, None, None]
+
+
+def random_grey(image, augmentation, generator):
+    """Stretch the grey values of a float image about their mean, and shift them, at random."""
+    stretch, shift = (2 * torch.rand(2, generator=generator) - 1).tolist()
+    mean = image.mean()
+    return mean + (image - mean) * (1 + augmentation.contrast * stretch) + augmentation.brightness * shift
+
+
+@lru_cache(maxsize=32)
+def _spline(size, grid, device):
+    """(size, grid) matrix that interpolates `grid` node values at `size` pixels by cubic splines.
+
+    The slope is 0 at both ends, as if the nodes were mirrored there.
+    """
+    spline = CubicSpline(np.arange(grid), np.eye(grid), bc_type="clamped")
+    return torch.tensor(spline(np.linspace(0, grid - 1, size)), dtype=torch.float32, device=device)
+
+
+@lru_cache(maxsize=32)
+def _positions(shape, device):
+    """(2, H, W): the position of every pixel, y then x."""
+    axes = [torch.arange(side, dtype=torch.float32, device=device) for side in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def _mirrored(positions, length):
+    folded = positions.abs() % max(2 * length - 2, 1)
+    return torch.where(folded < length, folded, 2 * length - 2 - folded)

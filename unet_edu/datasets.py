@@ -1,0 +1,201 @@
+"""The data sets of the paper and synthetic stand-ins, behind one interface.
+
+Real data is never part of this library: `fetch` brings it from its publisher, and every file is
+verified by the SHA-256 of its pixels, so that a re-compressed copy passes and an altered one does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from scipy import ndimage
+
+from unet_edu import synthetic
+from unet_edu.resources import data_path
+
+Images = Sequence[np.ndarray] | np.ndarray  # of several images: a list, or one array (images, H, W)
+
+REAL = json.loads(data_path("manifest.json").read_text(encoding="utf-8"))
+NAMES = (*REAL, "synthetic-membranes")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with their truth.
+
+    Attributes
+    ----------
+    name : as given to `load`
+    origin : one sentence on where the images come from
+    images : one (H, W) array an image
+    classes : one (H, W) integer array an image, 0 .. num_classes - 1, -1 = unknown
+    instances : one (H, W) integer array an image, 0 = background, one id per cell
+    groups : (images,) integers; images of one group are never split between training and scoring
+    pixels_sha256 : SHA-256 of the images' raw pixels, in order
+    num_classes : number of classes
+    gap : images this close to a held-out one are not trained on either: neighbouring slices of a stack
+        show the same tissue
+    """
+
+    name: str
+    origin: str
+    images: Images
+    classes: Images
+    instances: Images
+    groups: np.ndarray
+    pixels_sha256: str
+    num_classes: int = 2
+    gap: int = 0
+
+    def split(self, fold: int | None, folds: int = 3) -> tuple[list[int], list[int]]:
+        """Indices of the images to train on, and of those held out.
+
+        Fold k of n holds out every n-th group, beginning with the k-th. None holds out nothing.
+        Raises ValueError for a fold outside 0 .. folds - 1, or one that leaves nothing on either side.
+        """
+        everything = range(len(self.images))
+        if fold is None:
+            return list(everything), []
+        if not 0 <= fold < folds:
+            raise ValueError(f"fold={fold}: must be 0 to {folds - 1}, or None to hold out nothing")
+        out = [i for i in everything if self.groups[i] % folds == fold]
+        train = [i for i in everything if i not in out and all(abs(i - o) > self.gap for o in out)]
+        if not (train and out):
+            count = len(set(self.groups))
+            raise ValueError(f"folds={folds}: {count} groups cannot be split so; use 2 to {count} folds")
+        return train, out
+
+
+def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
+    """Load a data set.
+
+    Parameters
+    ----------
+    name : "isbi2012" (30 slices of 512 x 512, in six blocks of five), or "synthetic-membranes"
+        (12 slices of 256 x 256, made on the spot from a seed, in six blocks of two)
+    root : folder that holds a folder `name`; None looks in $UNET_EDU_DATA, then in the cache
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ValueError : an unknown name, or a file that is truncated or altered
+    FileNotFoundError : a real set that is not there; never replaced by another one
+    """
+    _check_name(name)
+    if name == "synthetic-membranes":
+        return _synthetic_membranes()
+    return _isbi2012(find(name, root))
+
+
+def available(name: str, root: str | os.PathLike | None = None) -> bool:
+    """Whether `load` would find the files of this set; they are not verified."""
+    _check_name(name)
+    return name not in REAL or any((place / name).is_dir() for place in _places(root))
+
+
+def find(name: str, root: str | os.PathLike | None = None) -> Path:
+    """Folder of a real set: in `root`, else in $UNET_EDU_DATA or the cache; FileNotFoundError if nowhere."""
+    places = _places(root)
+    for place in places:
+        if (place / name).is_dir():
+            return place / name
+    raise FileNotFoundError(
+        f"{name} is not in {' or '.join(map(str, places))}; run: unet-edu data fetch {name}, "
+        "or set UNET_EDU_DATA to the folder that holds it"
+    )
+
+
+def cache_dir() -> Path:
+    """Where `fetch` keeps data unless told otherwise: $XDG_CACHE_HOME/unet-edu or ~/.cache/unet-edu."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unet-edu"
+
+
+def verified(path: Path, expected: dict) -> np.ndarray:
+    """Pixels of a TIFF file of a real set.
+
+    Raises FileNotFoundError if it is missing, ValueError if it is truncated or its shape, type or pixels
+    are not the published ones; both say what to run.
+    """
+    remedy = f"run: unet-edu data fetch {path.parent.name}"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; {remedy}")
+    try:
+        pixels = tifffile.imread(path)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read, perhaps cut short ({error}); {remedy}") from error
+    if [*pixels.shape] != expected["shape"] or str(pixels.dtype) != expected["dtype"]:
+        raise ValueError(
+            f"{path} is {pixels.dtype} {pixels.shape}, published: {expected['dtype']} {expected['shape']}; {remedy}"
+        )
+    if (found := pixels_sha256([pixels])) != expected["pixels_sha256"]:
+        raise ValueError(
+            f"{path} was altered: its pixels have SHA-256 {found[:12]}..., "
+            f"published: {expected['pixels_sha256'][:12]}...; {remedy}"
+        )
+    return pixels
+
+
+def pixels_sha256(images) -> str:
+    """SHA-256 of the raw pixels of arrays, one after the other, each in C order."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
+
+
+def _isbi2012(folder: Path) -> Dataset:
+    images, labels = (
+        verified(folder / file, REAL["isbi2012"]["files"][file])
+        for file in ("train-volume.tif", "train-labels.tif")
+    )
+    cells = labels > 0
+    return Dataset(
+        name="isbi2012",
+        origin=REAL["isbi2012"]["title"],
+        images=images,
+        classes=cells.astype(np.int8),
+        instances=np.stack([ndimage.label(cell)[0] for cell in cells]),  # 4-connected, slice by slice
+        # Blocks, because neighbouring slices leak; fold k takes blocks k and k + 3, one from each half,
+        # because the second half of the stack is about twice as noisy as the first.
+        groups=np.arange(30) // 5,
+        pixels_sha256=pixels_sha256([images]),
+        gap=1,
+    )
+
+
+def _synthetic_membranes() -> Dataset:
+    images, instances = synthetic.membranes(slices=12, size=256, seed=0)
+    return Dataset(
+        name="synthetic-membranes",
+        origin="Synthetic: drawn by unet_edu.synthetic.membranes with seed 0; no tissue",
+        images=images,
+        classes=(instances > 0).astype(np.int8),
+        instances=instances,
+        groups=np.arange(12) // 2,
+        pixels_sha256=pixels_sha256([images]),
+        gap=1,
+    )
+
+
+def _places(root) -> list[Path]:
+    if root is not None:
+        return [Path(root)]
+    named = os.environ.get("UNET_EDU_DATA")
+    if named and not Path(named).is_dir():  # a slip of the pen must not turn into other data
+        raise FileNotFoundError(f"UNET_EDU_DATA={named}: no such folder; correct it or unset it")
+    return [Path(named), cache_dir()] if named else [cache_dir()]
+
+
+def _check_name(name: str) -> None:
+    if name not in NAMES:
+        raise ValueError(f"name={name!r}: must be one of {', '.join(NAMES)}")

@@ -1,0 +1,23 @@
+"""The images and the trained network a chapter works on, always named aloud."""
+
+from unet_edu import datasets
+from unet_edu.model import UNet
+from unet_edu.resources import data_path
+
+
+def load_em():
+    """The EM challenge's training stack where it is at hand, else the synthetic one; prints which."""
+    name = "isbi2012" if datasets.available("isbi2012") else "synthetic-membranes"
+    dataset = datasets.load(name)
+    height, width = dataset.images[0].shape
+    print(f"Data: {name}, {len(dataset.images)} images of {height} x {width} pixels. {dataset.origin}.")
+    if name != "isbi2012":
+        print("The real images were not found. To use them: unet-edu data fetch isbi2012")
+    return dataset
+
+
+def trained_network(name):
+    """A small network trained on the data set of this name, from data/weights/; prints how it was trained."""
+    model = UNet.load(data_path(f"weights/{name}.safetensors"))
+    print(f"Network: {model.card['summary']}")
+    return model

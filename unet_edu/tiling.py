@@ -1,0 +1,135 @@
+"""Overlap-tile (Fig. 2): seamless prediction of images of any size, tile by tile, mirrored at the border."""
+
+import numpy as np
+import torch
+
+from unet_edu import geometry
+from unet_edu.progress import Progress
+
+LARGEST_TILE = 772  # side of its logits; a full-width network needs about 2 GB for it, a 512 image one pass
+
+
+def predict(model, image, *, output_tile=None, autocast=None, device=None, progress=False, out=None):
+    """Class probabilities of every pixel of an image of any size (Sec. 2, Fig. 2).
+
+    The image is cut into tiles whose valid outputs lie side by side; the context that a tile lacks at
+    the border of the image is made by mirroring, without repeating the edge pixel. Output pixel (0, 0)
+    of the first tile is image pixel (0, 0), and tiles step by the largest multiple of 2**depth that is
+    no larger than the tile, so that every tile meets the pooling grid in the same phase: the result
+    equals one pass over the whole mirrored image.
+
+    Parameters
+    ----------
+    model : UNet; put into eval mode for the prediction and back afterwards
+    image : (H, W) or (C, H, W), H and W at least 1; NumPy array, memory map, zarr array or CPU tensor.
+        Integer images are divided by `model.scale`, float images are taken as they are
+    output_tile : side of a tile's logits in pixels, a size that `geometry.output_size` returns
+        (4, 20, ..., 388, ... at depth 4); None chooses tiles of at most 772 pixels that waste little
+    autocast : None computes in the model's own dtype, torch.bfloat16 or torch.float16 in that one
+    device : where to compute; the model is moved there. None: where the model is
+    progress : show a progress line
+    out : (K, H, W) array to write into (memory map, zarr, ...); None makes a NumPy array
+
+    Returns
+    -------
+    (K, H, W) softmax probabilities: `out`, else float32, or float64 for a float64 model
+
+    Raises
+    ------
+    ValueError : wrong number of axes or channels, an empty image, an `output_tile` that is no output
+        size, an `out` of another shape; TypeError : an image that is neither integer nor float
+    """
+    height, width = _checked_shape(image, model)
+    parameter = next(model.parameters())
+    dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+    shape = model.num_classes, height, width
+    if out is None:
+        out = torch.empty(shape, dtype=dtype).numpy()
+    elif tuple(out.shape) != shape:
+        raise ValueError(f"out.shape={tuple(out.shape)}: must be (classes, H, W) = {shape}")
+    tile = [_tile(side, output_tile, model.depth) for side in (height, width)]
+    tops, lefts = (_corners(*pair, model.depth) for pair in zip((height, width), tile, strict=True))
+    device = torch.device(device or parameter.device)
+    training, _ = model.training, model.to(device).eval()
+    try:
+        corners = [(top, left) for top in tops for left in lefts]
+        for top, left in Progress(corners, "predicting", "tiles", show=progress):
+            x = _read(image, (top, left), tile, geometry.margin(model.depth), model.scale)
+            x = x[None].to(device, parameter.dtype)              # (1, C, tile + 184, tile + 184)
+            with torch.inference_mode(), torch.autocast(device.type, autocast, autocast is not None):
+                probability = model(x)[0].to(dtype).softmax(0)   # (K, tile, tile)
+            there = slice(top, min(top + tile[0], height)), slice(left, min(left + tile[1], width))
+            rows, columns = (side.stop - side.start for side in there)
+            out[:, *there] = probability[:, :rows, :columns].cpu().numpy()
+    finally:
+        model.train(training)
+    return out
+
+
+def step(output_tile, depth=4):
+    """How far apart tiles with logits of this side lie: the largest multiple of 2**depth, 388 -> 384.
+
+    A depth-4 output is 4 modulo 16, so a step of the full 388 would shift the pooling windows of the
+    next tile by 4 pixels, and its prediction would differ from that of one pass.
+    """
+    return output_tile // 2**depth * 2**depth
+
+
+def mirror(start, stop, length):
+    """Indices of the positions start..stop - 1 of an axis of this length, mirrored about its end pixels.
+
+    The end pixel is not repeated: ..., 2, 1, 0, 1, 2, ...; works however far outside a position lies.
+    """
+    if length == 1:
+        return np.zeros(stop - start, int)
+    folded = np.abs(np.arange(start, stop)) % (2 * length - 2)
+    return np.where(folded < length, folded, 2 * length - 2 - folded)
+
+
+def _read(image, corner, tile, margin, scale):
+    """Float tensor (C, H, W): the mirrored image around the tile whose logits begin at `corner`."""
+    rows, columns = (
+        mirror(start - margin, start + side + margin, length)
+        for start, side, length in zip(corner, tile, image.shape[-2:], strict=True)
+    )
+    # One plain slice first: of a memory map or a zarr array only this window is read.
+    window = np.asarray(image[..., rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+    x = window[..., rows - rows.min(), :][..., columns - columns.min()]
+    x = x / scale if np.issubdtype(x.dtype, np.integer) else x
+    return torch.from_numpy(np.ascontiguousarray(x.reshape(-1, *x.shape[-2:]), np.float64))
+
+
+def _corners(length, tile, depth):
+    """Where tiles begin along an axis; the last one may keep all of its logits."""
+    if length <= tile:
+        return [0]
+    if tile < 2**depth:
+        raise ValueError(
+            f"output_tile={tile}: tiles must step by a multiple of {2**depth}; use {tile + 2**depth} or more"
+        )
+    return list(range(0, length - tile + step(tile, depth), step(tile, depth)))
+
+
+def _tile(length, output_tile, depth):
+    """Side of the logits of the tiles along an axis of `length` pixels."""
+    if output_tile is not None:
+        return geometry.checked_tile(output_tile, depth)
+    surplus = LARGEST_TILE - step(LARGEST_TILE, depth)  # what the last tile covers beyond its step
+    count = max(1, -(-(length - surplus) // step(LARGEST_TILE, depth)))  # as few tiles as possible, ...
+    wanted = max(1, -(-(length - surplus) // count) + surplus)  # ... as small as possible
+    return geometry.output_size(geometry.input_size(wanted, depth), depth)
+
+
+def _checked_shape(image, model):
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        raise ValueError(f"image.shape={tuple(image.shape)}: must be (H, W) or (C, H, W) with H, W >= 1")
+    channels = image.shape[0] if image.ndim == 3 else 1
+    if channels != model.in_channels:
+        raise ValueError(
+            f"image.shape={tuple(image.shape)}: {channels} channels first, the model takes {model.in_channels};"
+            f" use shape ({model.in_channels}, H, W)"
+        )
+    kind = np.dtype(str(image.dtype).removeprefix("torch.")).kind
+    if kind not in "uif":
+        raise TypeError(f"image.dtype={image.dtype}: must be integer or float; convert it first")
+    return image.shape[-2:]
