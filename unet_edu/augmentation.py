@@ -19,14 +19,13 @@ class Augmentation:
     """How far the random transformations go. The paper gives the elastic ones only; the rest is our choice."""
 
     rotation: float = 180.0  # degrees, uniform in [-rotation, rotation]
-    flip: bool = True  # mirror half of the tiles: tissue has no handedness
     elastic_sigma: float = 10.0  # pixels, standard deviation of the nodes (Sec. 3.1)
     elastic_grid: int = 3  # nodes per axis of a tile (Sec. 3.1)
     contrast: float = 0.2  # grey values are stretched about their mean by 1 +- contrast
     brightness: float = 0.1  # and shifted by +- brightness
 
 
-NONE = Augmentation(rotation=0, flip=False, elastic_sigma=0, contrast=0, brightness=0)  # shift alone
+NONE = Augmentation(rotation=0, elastic_sigma=0, contrast=0, brightness=0)  # shift alone
 
 
 def elastic_displacement(shape, *, grid=3, sigma=10.0, generator=None, device=None):
@@ -110,7 +109,7 @@ def sample(image, positions, *, mode="bilinear"):
 
 
 def random_positions(image_shape, tile, augmentation, generator, device=None):
-    """Where the pixels of a randomly shifted, rotated, flipped and deformed square tile lie in an image.
+    """Where the pixels of a randomly shifted, rotated and deformed square tile lie in an image.
 
     The middle of the tile is uniform over the image, so that every pixel is trained on equally often.
 
@@ -126,10 +125,9 @@ def random_positions(image_shape, tile, augmentation, generator, device=None):
     -------
     (2, tile, tile) float32 tensor of positions, y then x, for `sample`
     """
-    y, x, turn, mirror = torch.rand(4, generator=generator).tolist()
+    y, x, turn = torch.rand(3, generator=generator).tolist()
     angle = math.radians(augmentation.rotation * (2 * turn - 1))
-    sign = -1.0 if augmentation.flip and mirror < 0.5 else 1.0
-    rotation = [[math.cos(angle), -sign * math.sin(angle)], [math.sin(angle), sign * math.cos(angle)]]
+    rotation = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     middle = [y * (image_shape[0] - 1), x * (image_shape[1] - 1)]
     offsets = _positions((tile, tile), device) - (tile - 1) / 2
     offsets = offsets + elastic_displacement(
