@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from unet_edu import geometry
@@ -97,7 +97,7 @@ class UNet(nn.Module):
                     "card": json.dumps(card)}  # fmt: skip
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
-        save_file({name: w.contiguous() for name, w in self.state_dict().items()}, partial, metadata)
+        partial.write_bytes(save({name: w.contiguous() for name, w in self.state_dict().items()}, metadata))
         os.replace(partial, path)
 
     @classmethod

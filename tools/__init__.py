@@ -1,0 +1,1 @@
+"""Small scripts that build the book."""

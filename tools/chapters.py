@@ -1,0 +1,118 @@
+"""The chapters of the book: which there are, and running each of them once.
+
+An executed chapter is kept in `_build/executed/PROFILE/NAME.ipynb` and carries a key over everything that
+its outputs depend on. As long as the key holds, the chapter is not run again: `make test` and `make book`
+share one execution, and a changed library, weight or data set means a new one.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import nbformat
+import papermill
+import yaml
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+from unet_edu import datasets
+
+ROOT = Path(__file__).resolve().parents[1]
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class ChapterError(Exception):
+    """A chapter that does not run to its end; the message shows the failing cell and what it raised."""
+
+
+class Executed(NamedTuple):
+    notebook: NotebookNode
+    seconds: float  # of the execution that made the outputs, whenever that was
+    fresh: bool  # the outputs were there already, and everything they depend on is unchanged
+
+
+def chapters(root: Path = ROOT) -> list[Path]:
+    """The notebooks of the table of contents, in its order."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    return [root / file for file in files if file.endswith(".ipynb")]
+
+
+def real_data() -> dict[str, Path]:
+    """The real data sets at hand, in $UNET_EDU_DATA or the cache, and where."""
+    return {name: datasets.find(name) for name in datasets.REAL if datasets.available(name)}
+
+
+def key(chapter: Path, profile: str, root: Path = ROOT) -> str:
+    """sha256 over all that the outputs of a chapter depend on."""
+    seen = [profile, platform.platform(), sys.version]
+    for name, folder in real_data().items():
+        files = [(p, p.stat()) for p in sorted(folder.rglob("*")) if p.is_file()]
+        seen += [f"{name} {p.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}" for p, stat in files]
+    digest = hashlib.sha256(json.dumps(seen).encode())
+    own = [p for folder in ("unet_edu", "data") for p in sorted((root / folder).rglob("*"))]
+    for path in [chapter, root / "constraints.txt", *own]:
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"\n{path.relative_to(root).as_posix()} ".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def execute(chapter: Path, profile: str, *, root: Path = ROOT, build: Path | None = None) -> Executed:
+    """The executed chapter: from `build` if nothing changed since, else run now.
+
+    Raises
+    ------
+    ChapterError : a cell failed; nothing of the chapter is left in `build` then
+    """
+    target = (build or root / "_build") / "executed" / profile / chapter.name
+    expected = key(chapter, profile, root)
+    if target.is_file():
+        notebook = nbformat.read(target, as_version=4)
+        if notebook.metadata["unet_edu"]["key"] == expected:
+            return Executed(notebook, notebook.metadata["unet_edu"]["seconds"], True)
+        target.unlink()
+    start = time.monotonic()
+    notebook = run(nbformat.read(chapter, as_version=4), chapter.name, profile)
+    seconds = round(time.monotonic() - start, 1)
+    notebook.metadata["unet_edu"] = {"key": expected, "profile": profile, "seconds": seconds}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(".tmp")
+    nbformat.write(notebook, unfinished)
+    os.replace(unfinished, target)
+    return Executed(notebook, seconds, False)
+
+
+def run(notebook: NotebookNode, name: str, profile: str) -> NotebookNode:
+    """The notebook run by this interpreter, in an empty folder."""
+    # JUPYTER_PATH comes first in the search: the kernel "python3" is the one beside this interpreter.
+    kernels = [str(Path(sys.prefix) / "share" / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
+    environment = {"JUPYTER_PATH": os.pathsep.join(filter(None, kernels))}
+    if os.environ.get("UNET_EDU_DATA"):
+        environment["UNET_EDU_DATA"] = str(Path(os.environ["UNET_EDU_DATA"]).resolve())
+    with tempfile.TemporaryDirectory() as empty, mock.patch.dict(os.environ, environment):
+        os.environ.pop("MPLBACKEND", None)  # a test may have set it; the kernel draws into the page
+        try:
+            return papermill.execute_notebook(
+                notebook,
+                None,
+                {"PROFILE": profile},
+                kernel_name="python3",
+                cwd=empty,
+                progress_bar=False,
+                coalesce_streams=True,  # one text per stream, and a line that replaces itself stands once
+                extra_arguments=["--log-level=50"],  # else each kernel warns that it talks over TCP
+            )
+        except PapermillExecutionError as error:
+            trace = ANSI.sub("", "\n".join(error.traceback)) or f"{error.ename}: {error.evalue}"
+            raise ChapterError(f"{name}: this cell failed\n\n{error.source}\n\n{trace}") from None
+        except Exception as error:  # a kernel that died or did not start
+            raise ChapterError(f"{name}: {type(error).__name__}: {error}") from error
