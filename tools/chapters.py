@@ -96,6 +96,8 @@ def run(notebook: NotebookNode, name: str, profile: str) -> NotebookNode:
     # JUPYTER_PATH comes first in the search: the kernel "python3" is the one beside this interpreter.
     kernels = [str(Path(sys.prefix) / "share" / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
     environment = {"JUPYTER_PATH": os.pathsep.join(filter(None, kernels))}
+    if profile == "smoke":  # its networks are too small to share out; on a busy machine threads wait for each other
+        environment["OMP_NUM_THREADS"] = "1"
     if os.environ.get("UNET_EDU_DATA"):
         environment["UNET_EDU_DATA"] = str(Path(os.environ["UNET_EDU_DATA"]).resolve())
     with tempfile.TemporaryDirectory() as empty, mock.patch.dict(os.environ, environment):

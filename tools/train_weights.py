@@ -7,6 +7,7 @@ import argparse
 from dataclasses import asdict, replace
 
 import numpy as np
+import torch
 
 from unet_edu import datasets, results
 from unet_edu.resources import data_path
@@ -50,12 +51,14 @@ def record(dataset, result):
 def card(dataset, result):
     """What a reader must know of a trained network, kept in its file."""
     config, score = result.config, result.scores[-1]["pixel_error"]
+    cores = torch.get_num_threads()
+    took = f"{result.seconds / 60:.1f} minutes on {cores} CPU core{'s' if cores > 1 else ''}"
     terms = datasets.REAL.get(dataset.name, {}).get("terms", "The images are synthetic and free.")
     return {
         "summary": (
             f"base width {config.base_channels}, trained on {len(result.train)} images of {dataset.name} for "
-            f"{config.steps} steps ({result.seconds / 60:.1f} minutes on two CPU cores); pixel error on the "
-            f"{len(result.held_out)} images held out (fold {config.fold}): {score:.4f}"
+            f"{config.steps} steps ({took}); pixel error on the {len(result.held_out)} images held out "
+            f"(fold {config.fold}): {score:.4f}"
         ),
         "data": dataset.name, "fold": config.fold, "seed": config.seed, "train": result.train,
         "held_out": result.held_out, "pixel_error": score, "terms": terms,

@@ -40,7 +40,7 @@ class TrainingConfig:
 
 
 # What two laptop cores train in under ten minutes: a quarter of the width, a smaller tile.
-LAPTOP = TrainingConfig(steps=6000, output_tile=196, base_channels=16)
+LAPTOP = TrainingConfig(steps=5000, output_tile=196, base_channels=16)
 
 
 @dataclass

@@ -10,7 +10,7 @@ def load_em():
     name = "isbi2012" if datasets.available("isbi2012") else "synthetic-membranes"
     dataset = datasets.load(name)
     height, width = dataset.images[0].shape
-    print(f"Data: {name}, {len(dataset.images)} images of {height} x {width} pixels. {dataset.origin}.")
+    print(f"Data: {name}, {len(dataset.images)} images of {height} x {width} pixels.\n{dataset.origin}.")
     if name != "isbi2012":
         print("The real images were not found. To use them: unet-edu data fetch isbi2012")
     return dataset
