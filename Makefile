@@ -3,7 +3,7 @@ PYTHON ?= python3
 PROFILE ?= smoke
 BIN := .venv/bin
 
-.PHONY: env book test lint clean
+.PHONY: env book test lint benchmark clean
 env: .venv/.stamp
 
 .venv/.stamp: pyproject.toml constraints.txt
@@ -21,6 +21,11 @@ book: env
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+benchmark: env
+	# elasticdeform's wheel was built for NumPy 1: from its source, it serves NumPy 2.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-binary elasticdeform -e '.[benchmark]'
+	$(BIN)/python -m benchmarks.components
 
 clean:
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache

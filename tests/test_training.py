@@ -11,9 +11,10 @@ from unet_edu.metrics import pixel_error
 from unet_edu.model import UNet
 from unet_edu.tiling import predict
 from unet_edu.training import Divergence, TrainingConfig, train
+from unet_edu.weight_map import border_weights
 
 SMALL = TrainingConfig(
-    steps=6, output_tile=20, base_channels=2, depth=2, warmup=2, device="cpu", precision="float32"
+    steps=6, output_tile=20, base_channels=2, depth=2, warmup=2, device="cpu", precision="float32", weighting="none"
 )
 
 
@@ -29,7 +30,7 @@ def weights(result):
 def test_it_learns(membranes):
     """Some hundred steps beat every threshold of the grey values, on slices never seen."""
     config = TrainingConfig(steps=800, output_tile=84, base_channels=8, depth=3, warmup=50, learning_rate=2e-2,
-                            score_every=400, device="cpu")  # fmt: skip
+                            score_every=400, device="cpu", weighting="none")  # fmt: skip
     result = train(config, membranes, progress=False)
     assert result.losses[-50:].mean() < 0.7 * result.losses[:50].mean()
     images, truth = (
@@ -66,7 +67,7 @@ def test_steps_are_gradient_descent_with_momentum(membranes):
     classes = [torch.tensor(c) for c in membranes.classes]
     velocity = [torch.zeros_like(p) for p in model.parameters()]
     for step in range(2):
-        x, target = training.random_tile(images, classes, 60, config, draw)
+        x, target, _ = training.random_tile(images, classes, None, 60, config, draw)
         loss = torch.nn.functional.cross_entropy(model(x), target.long())
         assert loss.item() == pytest.approx(result.losses[step], rel=1e-5)
         gradient = torch.autograd.grad(loss, list(model.parameters()))
@@ -100,7 +101,8 @@ def test_target_lies_under_the_logits():
     """A tile of an image that is its own label: the middle of the image is the target."""
     label = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (90, 90)).astype(np.int8))
     config = replace(SMALL, augmentation=NONE)
-    x, target = training.random_tile([label[None].float()], [label], 60, config, torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    x, target, _ = training.random_tile([label[None].float()], [label], None, 60, config, draw)
     assert x.shape == (1, 1, 60, 60)
     assert target.shape == (1, 20, 20)
     middle = x[0, 0, 20:40, 20:40]
@@ -114,7 +116,7 @@ def test_image_and_label_stay_together_under_all_augmentations():
     config = replace(SMALL, output_tile=100, augmentation=Augmentation(contrast=0, brightness=0))
     draw = torch.Generator().manual_seed(0)
     for _ in range(10):
-        image, target = training.random_tile([label[None].float()], [label], 140, config, draw)
+        image, target, _ = training.random_tile([label[None].float()], [label], None, 140, config, draw)
         agreement = ((image[0, 0, 20:120, 20:120] > 0.5) == (target[0] > 0)).float().mean()
         assert agreement > 0.97
 
@@ -141,6 +143,102 @@ def test_fold_none_trains_on_everything(membranes):
     assert result.scores == []
 
 
+class Cut(Exception):
+    """The machine goes away."""
+
+
+@pytest.mark.parametrize("cut", [3, 4, 5])
+def test_interrupted_and_uninterrupted_runs_end_with_identical_weights(membranes, tmp_path, monkeypatch, cut):
+    config = replace(SMALL, steps=8, score_every=3, checkpoint_every=2, weighting="full")
+    whole = train(config, membranes, progress=False)
+    advance = training._Run.advance
+
+    def cut_off(run, *tile):
+        if run.step == cut:
+            raise Cut
+        advance(run, *tile)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "advance", cut_off)
+        with pytest.raises(Cut):
+            train(config, membranes, resume=tmp_path / "run.pt", progress=False)
+    torch.rand(5)  # what happens in between does not matter
+    steps = []
+    monkeypatch.setattr(training._Run, "advance", lambda run, *tile: steps.append(run.step) or advance(run, *tile))
+    resumed = train(config, membranes, resume=tmp_path / "run.pt", progress=False)
+    assert steps == list(range(cut // 2 * 2, 8))  # it did go on from the checkpoint
+    assert torch.equal(weights(resumed), weights(whole))
+    assert np.array_equal(resumed.losses, whole.losses)
+    assert resumed.scores == whole.scores
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_finished_run_is_not_trained_again(membranes, tmp_path):
+    first = train(SMALL, membranes, resume=tmp_path / "run.pt", progress=False)
+    again = train(SMALL, membranes, resume=tmp_path / "run.pt", progress=False)
+    assert torch.equal(weights(first), weights(again))
+    assert again.seconds == first.seconds
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(membranes, tmp_path):
+    train(SMALL, membranes, resume=tmp_path / "run.pt", progress=False)
+    with pytest.raises(ValueError, match=r"run.pt: .* \(momentum=0.99 instead of 0.9\); use another file"):
+        train(replace(SMALL, momentum=0.9), membranes, resume=tmp_path / "run.pt", progress=False)
+
+
+@pytest.mark.parametrize("weighting", ["none", "balance", "full"])
+def test_weights_of_the_loss(membranes, weighting):
+    indices, _ = membranes.split(0)
+    config = replace(SMALL, weighting=weighting)
+    _, classes, weights = training._material(membranes, indices, config, torch.device("cpu"))
+    if weighting == "none":
+        assert weights is None
+        return
+    pixels = torch.stack(weights)
+    truth = torch.stack(classes)
+    share = [(truth == k).float().mean().item() for k in (0, 1)]
+    balance = torch.where(truth == 0, 0.5 / share[0], 0.5 / share[1])
+    border = np.stack([border_weights(membranes.instances[i]) for i in indices]) if weighting == "full" else 0
+    np.testing.assert_allclose(pixels.numpy(), balance.numpy() + border, rtol=1e-5)
+
+
+def test_weights_lie_over_their_pixels():
+    label = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (90, 90)).astype(np.int8))
+    config = replace(SMALL, augmentation=Augmentation(contrast=0, brightness=0))
+    x, target, weight = training.random_tile(
+        [label[None].float()], [label], [label * 3.0], 60, config, torch.Generator().manual_seed(0)
+    )
+    torch.testing.assert_close(weight[0], 3 * x[0, 0, 20:40, 20:40], atol=1e-4, rtol=0)
+    assert weight.shape == target.shape
+
+
+def test_unknown_pixels_are_not_trained_on():
+    """A data set whose right half is unknown and wrong: the loss is that of the left half."""
+    image = np.zeros((1, 64, 64), np.float32)
+    classes = np.zeros((1, 64, 64), np.int8)
+    classes[:, :, 32:] = -1
+    data = datasets.Dataset("half", "", image, classes, (classes > 0).astype(int), np.arange(1), "")
+    config = replace(SMALL, fold=None, weighting="none", learning_rate=0.1, steps=30, warmup=0)
+    result = train(config, data, progress=False)
+    assert np.isfinite(result.losses).all()
+    assert result.losses[-1] < result.losses[0]
+
+
+@pytest.mark.parametrize("network", ["release", "batch-norm", "same-padding"])
+def test_other_networks_train_by_the_same_loop(membranes, network):
+    result = train(replace(SMALL, network=network), membranes, progress=False)
+    assert np.isfinite(result.losses).all()
+    assert 0 < result.scores[-1]["pixel_error"] < 1
+
+
+def test_half_precision_loss_stays_close(membranes):
+    config = replace(SMALL, steps=3, dropout=0)
+    exact = train(config, membranes, progress=False)
+    half = train(replace(config, precision="bfloat16"), membranes, progress=False)
+    assert not np.array_equal(exact.losses, half.losses)
+    np.testing.assert_allclose(half.losses, exact.losses, rtol=0.02)
+
+
 def test_progress_line(membranes, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     train(replace(SMALL, steps=30), membranes)
@@ -152,6 +250,8 @@ def test_progress_line(membranes, capsys, monkeypatch):
 def test_bad_arguments(membranes):
     with pytest.raises(ValueError, match=r"output_tile=21: .* use 20 or 24"):
         train(replace(SMALL, output_tile=21), membranes, progress=False)
+    with pytest.raises(ValueError, match=r"weighting='border': must be 'none', 'balance' or 'full'"):
+        train(replace(SMALL, weighting="border"), membranes, progress=False)
     with pytest.raises(ValueError, match="precision='half'"):
         train(replace(SMALL, precision="half"), membranes, progress=False)
     with pytest.raises(ValueError, match="fold=5"):
@@ -163,3 +263,18 @@ def test_cuda_learns_the_same(membranes):
     on_cpu = train(replace(SMALL, dropout=0), membranes, progress=False)
     on_gpu = train(replace(SMALL, dropout=0, device="cuda"), membranes, progress=False)
     np.testing.assert_allclose(on_gpu.losses, on_cpu.losses, rtol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_no_step_waits_for_the_device(membranes):
+    device = torch.device("cuda")
+    config = replace(SMALL, weighting="full", precision="bfloat16", device="cuda")
+    material = training._material(membranes, [0, 1], config, device)
+    run = training._Run(config, 1, 2, device)
+    run.advance(*training.random_tile(*material, 60, config, run.draw))  # fills the caches
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            run.advance(*training.random_tile(*material, 60, config, run.draw))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -22,10 +22,12 @@ def main():
     parser.add_argument("--seed", type=int, default=LAPTOP.seed)
     parser.add_argument("--learning-rate", type=float, default=LAPTOP.learning_rate)
     parser.add_argument("--clip-norm", type=float, default=LAPTOP.clip_norm, help="0: none")
+    parser.add_argument("--weighting", default=LAPTOP.weighting, choices=["none", "balance", "full"])
     parser.add_argument("--job", help="name of the record; only a run without one keeps its network")
     options = parser.parse_args()
     config = replace(LAPTOP, steps=options.steps, fold=options.fold, seed=options.seed, score_every=500,
-                     learning_rate=options.learning_rate, clip_norm=options.clip_norm or None)  # fmt: skip
+                     learning_rate=options.learning_rate, clip_norm=options.clip_norm or None,
+                     weighting=options.weighting)  # fmt: skip
     dataset = datasets.load(options.name)
     result = train(config, dataset)
     job = options.job or f"{options.name}-laptop-fold{config.fold}-seed{config.seed}"

@@ -7,8 +7,8 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-_MODULES = ("augmentation", "datasets", "fetch", "geometry", "losses", "metrics", "model", "progress",
-            "resources", "results", "synthetic", "teaching", "tiling", "training")  # fmt: skip
+_MODULES = ("ablations", "augmentation", "datasets", "fetch", "geometry", "losses", "metrics", "model", "progress",
+            "resources", "results", "synthetic", "teaching", "tiling", "training", "weight_map")  # fmt: skip
 
 __all__ = ["UNet", *_MODULES]
 

@@ -56,7 +56,7 @@ def elastic_displacement(shape, *, grid=3, sigma=10.0, generator=None, device=No
         raise ValueError(
             f"shape={tuple(shape)}, grid={grid}, sigma={sigma}: use sides >= 1, grid >= 2, sigma >= 0"
         )
-    nodes = (sigma * torch.randn(2, grid, grid, generator=generator)).to(device)
+    nodes = _moved(sigma * torch.randn(2, grid, grid, generator=generator), device)
     down, across = _spline(height, grid, nodes.device), _spline(width, grid, nodes.device)
     return down @ nodes @ across.T  # (H, grid) (2, grid, grid) (grid, W)
 
@@ -68,7 +68,7 @@ def warp(image, displacement, *, mode="bilinear"):
     ----------
     image : (H, W) or (C, H, W) tensor
     displacement : (2, H, W) tensor, dy then dx, in pixels, on the image's device
-    mode : "bilinear" for grey values, "nearest" for labels, which keeps their values and dtype
+    mode : "bilinear" or "bicubic" for grey values, "nearest" for labels, which keeps values and dtype
 
     Returns
     -------
@@ -76,7 +76,7 @@ def warp(image, displacement, *, mode="bilinear"):
 
     Raises
     ------
-    ValueError : shapes that do not fit, an unknown mode; TypeError : bilinear warping of integers
+    ValueError : shapes that do not fit, an unknown mode; TypeError : other than nearest warping of integers
     """
     if displacement.shape != (2, *image.shape[-2:]):
         raise ValueError(
@@ -91,24 +91,54 @@ def sample(image, positions, *, mode="bilinear"):
     Returns (h, w) or (C, h, w) of the image's dtype. Modes and errors as in `warp`.
     """
     if mode == "nearest":
-        rows, columns = (
-            _mirrored(p.round().long(), n) for p, n in zip(positions, image.shape[-2:], strict=True)
-        )
-        return image[..., rows, columns]
-    if mode != "bilinear":
-        raise ValueError(f"mode={mode!r}: must be 'bilinear' or 'nearest'")
+        rows, columns = (_mirrored(p, n) for p, n in zip(positions, image.shape[-2:], strict=True))
+        index = (rows * image.shape[-1] + columns).reshape(1, -1)
+        flat = image.reshape(-1, image.shape[-2] * image.shape[-1])
+        return flat.gather(1, index.expand(len(flat), -1)).reshape(*image.shape[:-2], *rows.shape)
+    if mode not in ("bilinear", "bicubic"):
+        raise ValueError(f"mode={mode!r}: must be 'bilinear', 'bicubic' or 'nearest'")
     if not image.is_floating_point():
         raise TypeError(
-            f"image.dtype={image.dtype}: bilinear would mix class numbers; use mode='nearest' or floats"
+            f"image.dtype={image.dtype}: {mode} would mix class numbers; use mode='nearest' or floats"
         )
-    sides = positions.new_tensor([max(n - 1, 1) for n in image.shape[-2:]])
-    grid = (2 * positions / sides[:, None, None] - 1).flip(0).permute(1, 2, 0)  # (h, w, 2), x then y, in [-1, 1]
+    y, x = (2 * p / max(n - 1, 1) - 1 for p, n in zip(positions, image.shape[-2:], strict=True))  # in [-1, 1]
+    grid = torch.stack([x, y], dim=-1)[None].to(image.dtype)  # (1, h, w, 2)
     batch = image.reshape(1, -1, *image.shape[-2:])
-    moved = F.grid_sample(batch, grid[None].to(image.dtype), padding_mode="reflection", align_corners=True)
+    moved = F.grid_sample(batch, grid, mode, padding_mode="reflection", align_corners=True)
     return moved.reshape(*image.shape[:-2], *positions.shape[1:])
 
 
-def random_positions(image_shape, tile, augmentation, generator, device=None):
+def augment(image, labels=None, weights=None, *, tile=None, augmentation=None, generator=None):
+    """Cut one randomly shifted, rotated, deformed and re-lit tile out of each image of a batch (Sec. 3.1).
+
+    Image, labels and weights of one batch entry are resampled once, by the same map.
+
+    Parameters
+    ----------
+    image : (N, C, H, W) float tensor
+    labels : (N, H, W) integer tensor, or None
+    weights : (N, H, W) float tensor, or None
+    tile : side of the tiles in pixels; None: the smaller side of the image
+    augmentation : Augmentation; None: its defaults
+    generator : torch.Generator on the CPU; None draws from torch's global one
+
+    Returns
+    -------
+    image (N, C, tile, tile), labels (N, tile, tile) and weights (N, tile, tile), None where None was given
+    """
+    augmentation = augmentation or Augmentation()
+    tile = tile or min(image.shape[-2:])
+    maps = [random_positions(image.shape[-2:], tile, augmentation, generator, image.device) for _ in image]
+
+    def moved(batch, mode):
+        if batch is not None:
+            return torch.stack([sample(x, p, mode=mode) for x, p in zip(batch, maps, strict=True)])
+
+    lit = [random_grey(x, augmentation, generator) for x in moved(image, "bilinear")]
+    return torch.stack(lit), moved(labels, "nearest"), moved(weights, "bilinear")
+
+
+def random_positions(image_shape, tile, augmentation, generator=None, device=None):
     """Where the pixels of a randomly shifted, rotated and deformed square tile lie in an image.
 
     The middle of the tile is uniform over the image, so that every pixel is trained on equally often.
@@ -118,7 +148,7 @@ def random_positions(image_shape, tile, augmentation, generator, device=None):
     image_shape : (H, W) of the image
     tile : side of the tile in pixels
     augmentation : Augmentation
-    generator : torch.Generator on the CPU
+    generator : torch.Generator on the CPU; None draws from torch's global one
     device : of the result
 
     Returns
@@ -127,22 +157,28 @@ def random_positions(image_shape, tile, augmentation, generator, device=None):
     """
     y, x, turn = torch.rand(3, generator=generator).tolist()
     angle = math.radians(augmentation.rotation * (2 * turn - 1))
-    rotation = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-    middle = [y * (image_shape[0] - 1), x * (image_shape[1] - 1)]
-    offsets = _positions((tile, tile), device) - (tile - 1) / 2
-    offsets = offsets + elastic_displacement(
+    down, across = _positions((tile, tile), device) - (tile - 1) / 2 + elastic_displacement(
         (tile, tile), grid=augmentation.elastic_grid, sigma=augmentation.elastic_sigma,
         generator=generator, device=device,
     )  # fmt: skip
-    turned = torch.einsum("ij,jhw->ihw", torch.tensor(rotation, device=device), offsets)
-    return turned + torch.tensor(middle, device=device)[:, None, None]
+    # Plain numbers, not tensors: a constant made on the CPU would have the device wait for its copy.
+    rows = math.cos(angle) * down - math.sin(angle) * across + y * (image_shape[0] - 1)
+    columns = math.sin(angle) * down + math.cos(angle) * across + x * (image_shape[1] - 1)
+    return torch.stack([rows, columns])
 
 
-def random_grey(image, augmentation, generator):
+def random_grey(image, augmentation, generator=None):
     """Stretch the grey values of a float image about their mean, and shift them, at random."""
     stretch, shift = (2 * torch.rand(2, generator=generator) - 1).tolist()
     mean = image.mean()
     return mean + (image - mean) * (1 + augmentation.contrast * stretch) + augmentation.brightness * shift
+
+
+def _moved(tensor, device):
+    """The tensor on the device; the host does not wait for a copy to a CUDA device."""
+    if torch.device(device or "cpu").type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @lru_cache(maxsize=32)
@@ -163,5 +199,7 @@ def _positions(shape, device):
 
 
 def _mirrored(positions, length):
-    folded = positions.abs() % max(2 * length - 2, 1)
-    return torch.where(folded < length, folded, 2 * length - 2 - folded)
+    """Index of the nearest pixel of an axis, mirrored about its end pixels however far outside."""
+    last = length - 1
+    folded = positions.round().abs().fmod(max(2 * last, 1))
+    return (last - (folded - last).abs()).long()

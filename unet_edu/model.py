@@ -70,8 +70,7 @@ class UNet(nn.Module):
         self.apply(initialise)
 
     def forward(self, x):
-        for size in x.shape[-2:]:
-            geometry.output_size(size, self.depth)
+        self.check_size(*x.shape[-2:])
         skips = []
         for level, block in enumerate(self.contracting):         # x: (N, C, H, W)
             x = block(x)                                         # (N, 2C, H - 4, W - 4)
@@ -82,9 +81,17 @@ class UNet(nn.Module):
         x = F.dropout(self.bottom(x), self.dropout, self.training)
         for up, block in zip(self.up, self.expanding, strict=True):
             x = F.relu(up(x))                                    # twice the size, half the channels
-            skip = center_crop(skips.pop(), x.shape[-2:])
-            x = block(torch.cat([x, skip], dim=1))
+            x = block(self.fuse(x, skips.pop()))
         return self.head(x)                                      # (N, num_classes, H - 184, W - 184)
+
+    def fuse(self, x, skip):
+        """The map from below beside the middle of the skip: (N, C, H, W), (N, C, H', W') -> (N, 2C, H, W)."""
+        return torch.cat([x, center_crop(skip, x.shape[-2:])], dim=1)
+
+    def check_size(self, height, width):
+        """ValueError with the nearest valid sizes if a pooling would meet an odd size."""
+        geometry.output_size(height, self.depth)
+        geometry.output_size(width, self.depth)
 
     def save(self, path, **card):
         """Write the weights as safetensors, with architecture, scale and `card` in the metadata.

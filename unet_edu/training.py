@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from unet_edu import geometry, metrics
-from unet_edu.augmentation import Augmentation, random_grey, random_positions, sample
+from unet_edu import ablations, geometry, metrics
+from unet_edu.augmentation import Augmentation, augment
 from unet_edu.losses import weighted_cross_entropy
-from unet_edu.model import UNet
+from unet_edu.model import center_crop
 from unet_edu.progress import Progress
 from unet_edu.tiling import predict
+from unet_edu.weight_map import border_weights, class_weights
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class TrainingConfig:
     base_channels: int = 64
     depth: int = 4
     dropout: float = 0.5
+    network: str = "paper"  # or another of ablations.NAMES
+    weighting: str = "full"  # Eq. 2; "balance": its first term, "none": every pixel 1
+    w0: float = 10.0
+    sigma: float = 5.0
     learning_rate: float = 5e-3  # the paper gives none
     momentum: float = 0.99  # (Sec. 3)
     clip_norm: float | None = 0.3  # largest norm of the gradient; the paper names none: None
@@ -34,20 +41,22 @@ class TrainingConfig:
     fold: int | None = 0  # which part of the groups is held out; None trains on everything
     folds: int = 3
     score_every: int = 0  # steps between scores of the held-out images; 0: only at the end
+    checkpoint_every: int = 500  # steps between checkpoints, if `train` is given a place for them
     seed: int = 0
     device: str | None = None  # None: CUDA where there is one
-    precision: str = "auto"  # "float32", "bfloat16", or "auto": bfloat16 where the device has it
+    precision: str = "auto"  # "float32", "bfloat16", "float16"; "auto": half where the device does it natively
+    compile: bool = False  # torch.compile: slower to start, faster afterwards
 
 
 # What two laptop cores train in under ten minutes: a quarter of the width, a smaller tile.
-LAPTOP = TrainingConfig(steps=5000, output_tile=196, base_channels=16)
+LAPTOP = TrainingConfig(steps=5000, output_tile=196, base_channels=16, weighting="none")
 
 
 @dataclass
 class Result:
     """A trained network and how it came about."""
 
-    model: UNet
+    model: torch.nn.Module
     config: TrainingConfig
     losses: np.ndarray  # (steps,) loss of each step's tile, before the step
     scores: list[dict]  # {"step": ..., "pixel_error": ...} of the held-out images
@@ -63,13 +72,15 @@ class Divergence(ArithmeticError):
 CHECK_EVERY = 25  # steps between looks at the loss: each look waits for the device
 
 
-def train(config, dataset, *, progress=True):
+def train(config, dataset, *, resume=None, progress=True):
     """Train a U-Net on random tiles of a dataset and score it on the images held out.
 
     Parameters
     ----------
     config : TrainingConfig
     dataset : Dataset, see `datasets.load`
+    resume : path of a checkpoint. If the file exists, training goes on from it, to the bit as if it had
+        never stopped (same machine, same versions); it is rewritten every `checkpoint_every` steps
     progress : show a progress line with loss, rate and time left
 
     Returns
@@ -78,57 +89,132 @@ def train(config, dataset, *, progress=True):
 
     Raises
     ------
-    ValueError : a tile that is no output size, a fold that leaves nothing to train on
+    ValueError : a tile that is no output size, a fold that leaves nothing to train on, a checkpoint of
+        another configuration
     Divergence : the loss is no longer finite
     """
     tile = geometry.input_size(geometry.checked_tile(config.output_tile, config.depth), config.depth)
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     indices, held_out = dataset.split(config.fold, config.folds)
-    images = [_float(dataset.images[i], device) for i in indices]
-    classes = [torch.as_tensor(dataset.classes[i], device=device) for i in indices]
-    generator = torch.Generator().manual_seed(config.seed)
+    material = _material(dataset, indices, config, device)
     with torch.random.fork_rng():  # weights and drop-out draw from the global generator
-        torch.manual_seed(config.seed)
-        model = UNet(images[0].shape[0], dataset.num_classes, base_channels=config.base_channels,
-                     depth=config.depth, dropout=config.dropout)  # fmt: skip
-        model.to(device, memory_format=torch.channels_last).train()
-        optimizer = torch.optim.SGD(model.parameters(), config.learning_rate, momentum=config.momentum)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, config))
-        losses = torch.zeros(config.steps, device=device)
-        scores, scoring = [], 0.0
-        started = time.perf_counter()
-        for step in (line := Progress(range(config.steps), "training", "steps", show=progress)):
-            image, target = random_tile(images, classes, tile, config, generator)
-            loss = _loss(model, image, target, config.precision)
-            losses[step] = loss.detach()
-            optimizer.zero_grad()
-            loss.backward()
-            if config.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-            optimizer.step()
-            schedule.step()
+        run = _Run(config, material[0][0].shape[0], dataset.num_classes, device)
+        if resume is not None and Path(resume).exists():
+            run.restore(resume)
+        for step in (line := Progress(range(run.step, config.steps), "training", "steps", show=progress)):
+            started = time.perf_counter()
+            run.advance(*random_tile(*material, tile, config, run.draw))
             if step % CHECK_EVERY == CHECK_EVERY - 1 or step == config.steps - 1:
-                line.note = f"loss {_finite_mean(losses[max(0, step - 99) : step + 1], step, config):.3f}"
-            due = config.score_every and (step + 1) % config.score_every == 0
-            if held_out and due and step + 1 < config.steps:
-                before = time.perf_counter()
-                scores.append({"step": step + 1, **score(model, dataset, held_out)})
-                scoring += time.perf_counter() - before
-        seconds = time.perf_counter() - started - scoring
+                line.note = f"loss {run.recent_loss():.3f}"
+            run.seconds += time.perf_counter() - started
+            if held_out and config.score_every and run.step % config.score_every == 0 and run.step < config.steps:
+                run.scores.append({"step": run.step, **score(run.model, dataset, held_out)})
+            if resume is not None and (run.step % config.checkpoint_every == 0 or run.step == config.steps):
+                run.save(resume)
         if held_out:
-            scores.append({"step": config.steps, **score(model, dataset, held_out)})
-    return Result(model.eval(), config, losses.cpu().numpy(), scores, indices, held_out, seconds)
+            run.scores.append({"step": config.steps, **score(run.model, dataset, held_out)})
+    return Result(run.model.eval(), config, run.losses.cpu().numpy(), run.scores, indices, held_out, run.seconds)
 
 
-def random_tile(images, classes, tile, config, generator):
-    """One augmented training tile: image (1, C, tile, tile), target (1, output_tile, output_tile)."""
+class _Run:
+    """All that changes in the course of a training: what a checkpoint must hold."""
+
+    def __init__(self, config, in_channels, num_classes, device):
+        torch.manual_seed(config.seed)
+        self.config, self.device, self.step, self.seconds, self.scores = config, device, 0, 0.0, []
+        self.draw = torch.Generator().manual_seed(config.seed)
+        model = ablations.build(config.network, in_channels=in_channels, num_classes=num_classes,
+                                base_channels=config.base_channels, depth=config.depth,
+                                dropout=config.dropout)  # fmt: skip
+        self.model = model.to(device, memory_format=torch.channels_last).train()
+        self.forward = torch.compile(self.model) if config.compile else self.model
+        self.optimizer = torch.optim.SGD(model.parameters(), config.learning_rate, momentum=config.momentum)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: rate_factor(step, config))
+        self.dtype = autocast_dtype(config.precision, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.losses = torch.zeros(config.steps, device=device)
+
+    def advance(self, x, target, weight):
+        """One step: loss of a tile, gradient, clipping, momentum."""
+        self.model.train()
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            logits = self.forward(x)
+        loss = weighted_cross_entropy(logits, target, weight)
+        self.losses[self.step] = loss.detach()
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        if self.config.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        self.step += 1
+
+    def recent_loss(self):
+        """Mean loss of the last hundred steps; Divergence if one of them is not finite."""
+        recent = self.losses[max(0, self.step - 100) : self.step]
+        if not torch.isfinite(recent).all():
+            raise Divergence(
+                f"the loss is not finite by step {self.step} with learning_rate={self.config.learning_rate} and "
+                f"momentum={self.config.momentum}; lower learning_rate, or set clip_norm (now {self.config.clip_norm})"
+            )
+        return recent.mean().item()
+
+    def save(self, path):
+        """Write a checkpoint; it appears under its name only when it is complete."""
+        partial = Path(path).with_name(Path(path).name + ".partial")
+        parts = {part: read() for part, (read, _) in self._parts().items()}
+        torch.save({"config": asdict(self.config), **parts}, partial)
+        os.replace(partial, path)
+
+    def restore(self, path):
+        """Take up the state of a checkpoint of the same configuration."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        wanted = asdict(self.config)
+        if other := [name for name in wanted if wanted[name] != state["config"].get(name)]:
+            different = ", ".join(f"{name}={state['config'].get(name)} instead of {wanted[name]}" for name in other)
+            raise ValueError(f"{path}: a checkpoint of another configuration ({different}); use another file for it")
+        for part, (_, write) in self._parts().items():
+            write(state[part])
+
+    def _parts(self):
+        """Name of every changing part, how to read it and how to write it."""
+
+        def set_plain(values):
+            self.step, self.seconds, self.scores = values
+
+        cuda = self.device.type == "cuda"
+        return {
+            "plain": (lambda: (self.step, self.seconds, self.scores), set_plain),
+            "model": (self.model.state_dict, self.model.load_state_dict),
+            "optimizer": (self.optimizer.state_dict, self.optimizer.load_state_dict),
+            "schedule": (lambda: self.schedule.last_epoch, self._set_schedule),
+            "scaler": (self.scaler.state_dict, self.scaler.load_state_dict),
+            "draw": (self.draw.get_state, self.draw.set_state),
+            "random": (torch.get_rng_state, torch.set_rng_state),
+            "cuda_random": (torch.cuda.get_rng_state, torch.cuda.set_rng_state) if cuda else (list, list),
+            "losses": (lambda: self.losses, self.losses.copy_),
+        }
+
+    def _set_schedule(self, step):
+        self.schedule.last_epoch = step
+
+
+def random_tile(images, classes, weights, tile, config, generator):
+    """One augmented training tile.
+
+    Returns image (1, C, tile, tile), target (1, output_tile, output_tile) and its weights, or None.
+    """
     i = int(torch.randint(len(images), (), generator=generator))
-    device = images[i].device
-    positions = random_positions(images[i].shape[-2:], tile, config.augmentation, generator, device)
-    image = random_grey(sample(images[i], positions), config.augmentation, generator)
-    inside = slice((tile - config.output_tile) // 2, (tile + config.output_tile) // 2)
-    target = sample(classes[i], positions[:, inside, inside], mode="nearest")
-    return image[None].contiguous(memory_format=torch.channels_last), target[None]
+    image, target, weight = augment(
+        images[i][None], classes[i][None], None if weights is None else weights[i][None],
+        tile=tile, augmentation=config.augmentation, generator=generator,
+    )  # fmt: skip
+    middle = (config.output_tile, config.output_tile)  # the logits cover the middle of the tile
+    target = center_crop(target, middle)
+    weight = None if weight is None else center_crop(weight, middle)
+    return image.contiguous(memory_format=torch.channels_last), target, weight
 
 
 def rate_factor(step, config):
@@ -140,36 +226,39 @@ def rate_factor(step, config):
 
 def score(model, dataset, indices):
     """Pixel error of the images at `indices`, pooled as one stack."""
-    autocast = torch.bfloat16 if use_bfloat16("auto", next(model.parameters()).device) else None
+    autocast = autocast_dtype("auto", next(model.parameters()).device)
     probability = np.stack([predict(model, dataset.images[i], autocast=autocast)[1] for i in indices])
     return {"pixel_error": metrics.pixel_error(np.stack([dataset.classes[i] for i in indices]), probability)}
 
 
-def use_bfloat16(precision, device):
-    """Whether to compute in bfloat16: if asked for, or for "auto" if the device does it natively."""
-    if precision not in ("auto", "bfloat16", "float32"):
-        raise ValueError(f"precision={precision!r}: must be 'auto', 'bfloat16' or 'float32'")
+def autocast_dtype(precision, device):
+    """The type to compute in: None for float32; for "auto" the half precision that the device does natively."""
+    types = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if precision in types:
+        return types[precision]
     if precision != "auto":
-        return precision == "bfloat16"
+        raise ValueError(f"precision={precision!r}: must be 'auto', {', '.join(map(repr, types))}")
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if native else None
 
 
-def _loss(model, image, target, precision):
-    bfloat16 = use_bfloat16(precision, image.device)
-    with torch.autocast(image.device.type, torch.bfloat16, enabled=bfloat16):
-        logits = model(image)
-    return weighted_cross_entropy(logits, target)
-
-
-def _finite_mean(losses, step, config):
-    if not torch.isfinite(losses).all():
-        raise Divergence(
-            f"the loss is not finite by step {step + 1} with learning_rate={config.learning_rate} and "
-            f"momentum={config.momentum}; lower learning_rate, or set clip_norm (now {config.clip_norm})"
-        )
-    return losses.mean().item()
+def _material(dataset, indices, config, device):
+    """Images, classes and weights of the training set on the device; weights None if every pixel counts 1."""
+    images = [_float(dataset.images[i], device) for i in indices]
+    classes = [torch.as_tensor(dataset.classes[i], device=device) for i in indices]
+    if config.weighting == "none":
+        return images, classes, None
+    if config.weighting not in ("balance", "full"):
+        raise ValueError(f"weighting={config.weighting!r}: must be 'none', 'balance' or 'full'")
+    known = np.concatenate([np.ravel(dataset.classes[i]) for i in indices])
+    frequencies = np.bincount(known[known >= 0], minlength=dataset.num_classes)
+    weights = [class_weights(dataset.classes[i], frequencies) for i in indices]
+    if config.weighting == "full":
+        for weight, i in zip(weights, indices, strict=True):
+            weight += border_weights(dataset.instances[i], config.w0, config.sigma) * (dataset.classes[i] >= 0)
+    return images, classes, [torch.as_tensor(weight, device=device) for weight in weights]
 
 
 def _float(image, device):

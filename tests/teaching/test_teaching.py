@@ -26,7 +26,7 @@ def test_source_of_a_method_and_of_a_class(shown):
     teaching.show_source(model.UNet.forward)
     teaching.show_source(model.UNet)
     method, class_ = (output[0].data for output in shown)
-    assert "\n```python\ndef forward(self, x):\n    for size in" in method
+    assert "\n```python\ndef forward(self, x):\n    self.check_size" in method
     assert "class UNet(nn.Module):" in class_
     assert "Maps images" not in class_
     assert '"""' not in class_
