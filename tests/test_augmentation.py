@@ -8,6 +8,7 @@ from scipy import ndimage
 from unet_edu.augmentation import (
     NONE,
     Augmentation,
+    augment,
     elastic_displacement,
     random_grey,
     random_positions,
@@ -175,3 +176,42 @@ def test_bad_arguments():
 def test_cuda_draws_the_same_field():
     on_gpu = elastic_displacement((90, 70), generator=generator(), device="cuda")
     torch.testing.assert_close(on_gpu.cpu(), elastic_displacement((90, 70), generator=generator()), atol=1e-4, rtol=0)
+
+
+def test_a_batch_is_moved_entry_by_entry_by_one_map():
+    image = torch.rand(3, 1, 80, 80, generator=generator())
+    labels = (image[:, 0] > 0.5).to(torch.int16)
+    still = Augmentation(contrast=0, brightness=0)
+    moved, moved_labels, weights = augment(
+        image, labels, image[:, 0], tile=40, augmentation=still, generator=generator(1)
+    )
+    assert moved.shape == (3, 1, 40, 40)
+    assert moved_labels.dtype == torch.int16
+    torch.testing.assert_close(moved[:, 0], weights, atol=1e-6, rtol=0)
+    draw = generator(1)
+    for entry, label, into, into_label in zip(image, labels, moved, moved_labels, strict=True):
+        positions = random_positions((80, 80), 40, still, draw)
+        torch.testing.assert_close(into, sample(entry, positions), atol=1e-6, rtol=0)
+        assert torch.equal(into_label, sample(label, positions, mode="nearest"))
+
+
+def test_what_is_not_given_is_not_made():
+    image = torch.rand(2, 3, 30, 50, generator=generator())
+    moved, labels, weights = augment(image, generator=generator())
+    assert moved.shape == (2, 3, 30, 30)
+    assert labels is None
+    assert weights is None
+
+
+def test_every_entry_has_gray_values_of_its_own():
+    image = torch.rand(1, 1, 40, 40, generator=generator()).expand(2, 1, 40, 40)
+    shift_only = Augmentation(rotation=0, elastic_sigma=0)
+    moved, _, _ = augment(image, augmentation=shift_only, generator=generator())
+    assert abs(moved[0].std() / moved[1].std() - 1) > 1e-3
+
+
+def test_bicubic_is_sharper_than_bilinear_and_goes_through_the_pixels():
+    image = torch.rand(40, 40, generator=generator())
+    half = torch.full((2, 40, 40), 0.5)
+    torch.testing.assert_close(warp(image, 0 * half, mode="bicubic"), image, atol=1e-4, rtol=0)
+    assert warp(image, half, mode="bicubic").std() > 1.1 * warp(image, half).std()

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from dataclasses import replace
 
@@ -231,12 +232,24 @@ def test_other_networks_train_by_the_same_loop(membranes, network):
     assert 0 < result.scores[-1]["pixel_error"] < 1
 
 
-def test_half_precision_loss_stays_close(membranes):
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_loss_stays_close(membranes, precision):
     config = replace(SMALL, steps=3, dropout=0)
     exact = train(config, membranes, progress=False)
-    half = train(replace(config, precision="bfloat16"), membranes, progress=False)
+    half = train(replace(config, precision=precision), membranes, progress=False)
     assert not np.array_equal(exact.losses, half.losses)
     np.testing.assert_allclose(half.losses, exact.losses, rtol=0.02)
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_network_takes_the_same_steps(membranes, monkeypatch):
+    config = replace(SMALL, steps=3, dropout=0)
+    plain = train(config, membranes, progress=False)
+    compile_, calls = torch.compile, []
+    monkeypatch.setattr(torch, "compile", lambda model: calls.append(model) or compile_(model))
+    compiled = train(replace(config, compile=True), membranes, progress=False)
+    np.testing.assert_allclose(compiled.losses, plain.losses, rtol=1e-4)
+    assert calls == [compiled.model]
 
 
 def test_progress_line(membranes, capsys, monkeypatch):
