@@ -105,6 +105,8 @@ def test_xavier_and_default_standard_deviations():
         expected = math.sqrt(2 / (incoming + outgoing))
         assert layer.weight.std().item() == pytest.approx(expected, rel=5 / math.sqrt(2 * layer.weight.numel()))
         assert not layer.bias.any()
+    up = ablations.build("xavier", base_channels=32).up[-1]  # one input pixel in, four output pixels out
+    assert up.weight.std().item() == pytest.approx(math.sqrt(2 / (64 + 4 * 32)), rel=0.05)
     for layer in layers(ablations.build("pytorch-default", base_channels=32), nn.Conv2d):
         incoming = layer.in_channels * layer.weight[0, 0].numel()
         expected = math.sqrt(1 / (3 * incoming))
@@ -115,7 +117,7 @@ def test_dropout_variants(monkeypatch):
     calls = []
     original = nn.functional.dropout
 
-    def spy(x, p=0.5, training=True, **options):
+    def spy(x, p=0.5, training=True, inplace=False):
         calls.append((x.shape[1], p if training else 0))
         return original(x, p, training)
 
@@ -129,6 +131,20 @@ def test_dropout_variants(monkeypatch):
     calls.clear()
     ablations.build("dropout-everywhere", **SMALL).eval()(image)
     assert all(p == 0 for _, p in calls)
+
+
+@pytest.mark.parametrize("name", ablations.NAMES)
+def test_saved_networks_come_back_as_what_they_were(name, tmp_path):
+    torch.manual_seed(0)
+    model = ablations.build(name, **SMALL).eval()
+    model.save(tmp_path / "net")
+    image = torch.rand(1, 1, 60, 60)
+    assert torch.equal(ablations.load(tmp_path / "net")(image), model(image))
+    if name == "paper":
+        assert torch.equal(UNet.load(tmp_path / "net")(image), model(image))
+    else:
+        with pytest.raises(ValueError, match=f"holds the network '{name}'; use unet_edu.ablations.load"):
+            UNet.load(tmp_path / "net")
 
 
 def test_unknown_name():

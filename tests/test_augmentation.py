@@ -215,3 +215,31 @@ def test_bicubic_is_sharper_than_bilinear_and_goes_through_the_pixels():
     half = torch.full((2, 40, 40), 0.5)
     torch.testing.assert_close(warp(image, 0 * half, mode="bicubic"), image, atol=1e-4, rtol=0)
     assert warp(image, half, mode="bicubic").std() > 1.1 * warp(image, half).std()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_identity_in_every_precision(dtype):
+    image = torch.rand(300, 300, generator=generator()).to(dtype)
+    same = warp(image, torch.zeros(2, 300, 300))
+    assert same.dtype == dtype
+    torch.testing.assert_close(same, image, atol=1e-4 if dtype.itemsize > 2 else 4e-3, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.bool])
+def test_labels_of_unsigned_types(dtype):
+    labels = torch.tensor([[0, 1], [1, 0]]).to(dtype)
+    shift = torch.tensor([1.0, 0.0]).reshape(2, 1, 1).expand(2, 2, 2)
+    assert warp(labels, shift, mode="nearest").tolist()[0] == labels.tolist()[1]
+
+
+def test_grid_of_the_augmentation_is_used():
+    fine, coarse = (
+        random_positions((99, 99), 60, Augmentation(rotation=0, elastic_grid=grid), generator()) for grid in (9, 3)
+    )
+    bend = [p.diff(dim=1).std() for p in (fine, coarse)]
+    assert bend[0] > 2 * bend[1]
+
+
+def test_labels_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"labels \(1, 45, 45\): must be \(N, H, W\) = \(1, 90, 90\)"):
+        augment(torch.rand(1, 1, 90, 90), torch.zeros(1, 45, 45, dtype=torch.long))

@@ -18,12 +18,12 @@ def test_help_does_not_load_torch():
     assert "data" in done.stdout
 
 
-@pytest.mark.parametrize("command", [["data", "fetch"], ["data", "verify"]])
+@pytest.mark.parametrize("command", [[], ["data"], ["data", "fetch"], ["data", "verify"]])
 def test_every_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main([*command, "--help"])
     assert exit_.value.code == 0
-    assert f"example: unet-edu {' '.join(command)}" in capsys.readouterr().out
+    assert f"example: unet-edu {' '.join(command)}".rstrip() in capsys.readouterr().out
 
 
 def test_misuse_is_exit_code_2(capsys):

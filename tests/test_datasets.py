@@ -69,10 +69,22 @@ def test_bad_folds():
     data = datasets.load("synthetic-membranes")
     with pytest.raises(ValueError, match="fold=3: must be 0 to 2"):
         data.split(3)
-    with pytest.raises(ValueError, match="folds=1: 6 groups"):
+    with pytest.raises(ValueError, match="folds=1: .* 2 or more"):
         data.split(0, 1)
     with pytest.raises(ValueError, match="folds=9: 6 groups"):
         data.split(8, 9)
+
+
+def test_groups_may_have_any_names():
+    image = np.zeros((6, 4, 4))
+    data = datasets.Dataset("", "", image, image.astype(int), image.astype(int), np.array([2, 2, 4, 4, 6, 6]), "")
+    assert data.split(0, 2) == ([2, 3], [0, 1, 4, 5])
+    assert data.split(1, 2) == ([0, 1, 4, 5], [2, 3])
+
+
+def test_an_empty_folder_is_no_data_set(tmp_path):
+    (tmp_path / "isbi2012").mkdir()
+    assert not datasets.available("isbi2012", tmp_path)
 
 
 def test_instances_are_4_connected_components(tiny):

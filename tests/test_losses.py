@@ -82,7 +82,7 @@ def test_large_logits_stay_finite():
 
 
 def test_bad_arguments():
-    logits, target, weight = map(torch.from_numpy, (LOGITS, TARGET, WEIGHT))
+    logits, target, weight = map(torch.from_numpy, (LOGITS, TARGET.copy(), WEIGHT))
     with pytest.raises(ValueError, match="crop the target"):
         weighted_cross_entropy(logits[..., 1:], target)
     with pytest.raises(ValueError, match="target's shape"):
@@ -93,3 +93,17 @@ def test_bad_arguments():
         target[1, 2, 3] = wrong
         with pytest.raises(ValueError, match=f"class {wrong}: .* 0 to 3"):
             weighted_cross_entropy(logits, target)
+
+
+def test_float_classes_are_refused():
+    with pytest.raises(TypeError, match=r"float64: classes are integers"):
+        weighted_cross_entropy(torch.from_numpy(LOGITS), torch.from_numpy(TARGET + 0.9))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int8])
+def test_small_integer_types(dtype):
+    expected = weighted_cross_entropy(torch.from_numpy(LOGITS), torch.from_numpy(TARGET))
+    assert weighted_cross_entropy(torch.from_numpy(LOGITS), torch.from_numpy(TARGET).to(dtype)) == expected
+    if dtype == torch.uint8:
+        with pytest.raises(ValueError, match="class 255"):
+            weighted_cross_entropy(torch.from_numpy(LOGITS), torch.full(TARGET.shape, 255, dtype=dtype))

@@ -147,7 +147,21 @@ def test_faster_than_the_naive_version():
     assert time.perf_counter() - middle > 5 * (middle - started)
 
 
+def test_ids_far_apart_cost_nothing():
+    instances = cells().astype(np.uint32)
+    far = np.where(instances > 0, instances + 3_000_000_000, 0).astype(np.uint32)
+    np.testing.assert_array_equal(border_weights(far), border_weights(instances))
+    full = np.array([[4_000_000_000, 7]], np.uint32)  # and no background
+    np.testing.assert_array_equal(border_weights(full), border_weights(np.array([[1, 2]])))
+
+
+def test_boolean_classes_have_weights():
+    assert class_weights(np.array([[True, False]]), [0.8, 0.2]).tolist() == [[2.5, 0.625]]
+
+
 def test_bad_arguments():
+    with pytest.raises(ValueError, match="not empty"):
+        border_weights(np.zeros((0, 3), int))
     with pytest.raises(TypeError, match="float64"):
         border_weights(np.zeros((3, 3)))
     with pytest.raises(ValueError, match=r"\(3,\): must be \(H, W\)"):

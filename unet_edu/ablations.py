@@ -1,10 +1,12 @@
 """What the book compares the paper's network with: each a few lines on top of `UNet`."""
 
-import torch
+import json
+import math
+
 from torch import nn
 
 from unet_edu import geometry
-from unet_edu.model import Block, UNet, center_crop, initialise
+from unet_edu.model import Block, UNet, center_crop, initialise, read
 
 
 def build(name, **size):
@@ -28,7 +30,15 @@ def build(name, **size):
     """
     if name not in BUILDERS:
         raise ValueError(f"name={name!r}: must be one of {', '.join(BUILDERS)}")
-    return BUILDERS[name](**size)
+    model = BUILDERS[name](**size)
+    model.name = name
+    return model
+
+
+def load(path):
+    """The network that `save` wrote, whichever it is, in eval mode; errors as in `UNet.load`."""
+    metadata, weights = read(path)
+    return build(metadata["name"], **json.loads(metadata["architecture"])).restore(metadata, weights)
 
 
 def release(**size):
@@ -85,12 +95,19 @@ def batch_norm(**size):
 
 
 def xavier(**size):
-    """Xavier's initialization, which the summary note names: variance 2 / (incoming + outgoing nodes)."""
-    return UNet(**size).apply(lambda layer: _reset(layer, nn.init.xavier_normal_))
+    """Xavier's initialization, which the summary note names: Gaussian, variance 2 / (incoming + outgoing nodes)."""
+    model = UNet(**size)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            taps = math.prod(layer.kernel_size)
+            # An output pixel of an up-convolution has one input pixel; an input pixel has four outputs.
+            incoming = layer.in_channels * (1 if isinstance(layer, nn.ConvTranspose2d) else taps)
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / (incoming + layer.out_channels * taps)))
+    return model
 
 
 def pytorch_default(**size):
-    """PyTorch's own initialization: uniform, variance 1 / (3 * incoming nodes)."""
+    """PyTorch's own initialization: uniform, variance 1 / (3 * incoming nodes), 4 * out for an up-convolution."""
     return UNet(**size).apply(lambda layer: layer.reset_parameters() if hasattr(layer, "reset_parameters") else None)
 
 
@@ -104,14 +121,8 @@ class DropoutEverywhere(UNet):
 
     def __init__(self, **size):
         super().__init__(**size)
-        for block in self.contracting[:-1]:  # the deepest two have it already
-            block.register_forward_hook(lambda block, _, x: nn.functional.dropout(x, self.dropout, block.training))
-
-
-def _reset(layer, rule):
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-        rule(layer.weight)
-        torch.nn.init.zeros_(layer.bias)
+        for level, block in enumerate(self.contracting[:-1]):  # the deepest two have it already
+            self.contracting[level] = nn.Sequential(block, nn.Dropout(self.dropout))
 
 
 BUILDERS = {

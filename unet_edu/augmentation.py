@@ -25,6 +25,7 @@ class Augmentation:
     brightness: float = 0.1  # and shifted by +- brightness
 
 
+SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 NONE = Augmentation(rotation=0, elastic_sigma=0, contrast=0, brightness=0)  # shift alone
 
 
@@ -94,7 +95,9 @@ def sample(image, positions, *, mode="bilinear"):
         rows, columns = (_mirrored(p, n) for p, n in zip(positions, image.shape[-2:], strict=True))
         index = (rows * image.shape[-1] + columns).reshape(1, -1)
         flat = image.reshape(-1, image.shape[-2] * image.shape[-1])
-        return flat.gather(1, index.expand(len(flat), -1)).reshape(*image.shape[:-2], *rows.shape)
+        flat = flat.view(SIGNED.get(image.dtype, image.dtype))  # torch cannot gather wide unsigned integers
+        moved = flat.gather(1, index.expand(len(flat), -1)).view(image.dtype)
+        return moved.reshape(*image.shape[:-2], *rows.shape)
     if mode not in ("bilinear", "bicubic"):
         raise ValueError(f"mode={mode!r}: must be 'bilinear', 'bicubic' or 'nearest'")
     if not image.is_floating_point():
@@ -102,10 +105,11 @@ def sample(image, positions, *, mode="bilinear"):
             f"image.dtype={image.dtype}: {mode} would mix class numbers; use mode='nearest' or floats"
         )
     y, x = (2 * p / max(n - 1, 1) - 1 for p, n in zip(positions, image.shape[-2:], strict=True))  # in [-1, 1]
-    grid = torch.stack([x, y], dim=-1)[None].to(image.dtype)  # (1, h, w, 2)
-    batch = image.reshape(1, -1, *image.shape[-2:])
+    dtype = torch.promote_types(image.dtype, torch.float32)  # half precision cannot tell positions apart
+    batch = image.reshape(1, -1, *image.shape[-2:]).to(dtype)
+    grid = torch.stack([x, y], dim=-1)[None].to(dtype)  # (1, h, w, 2)
     moved = F.grid_sample(batch, grid, mode, padding_mode="reflection", align_corners=True)
-    return moved.reshape(*image.shape[:-2], *positions.shape[1:])
+    return moved.reshape(*image.shape[:-2], *positions.shape[1:]).to(image.dtype)
 
 
 def augment(image, labels=None, weights=None, *, tile=None, augmentation=None, generator=None):
@@ -125,7 +129,16 @@ def augment(image, labels=None, weights=None, *, tile=None, augmentation=None, g
     Returns
     -------
     image (N, C, tile, tile), labels (N, tile, tile) and weights (N, tile, tile), None where None was given
+
+    Raises
+    ------
+    ValueError : labels or weights of another size than the image
     """
+    for name, other in (("labels", labels), ("weights", weights)):
+        if other is not None and (len(other), *other.shape[1:]) != (len(image), *image.shape[-2:]):
+            raise ValueError(
+                f"{name} {tuple(other.shape)}: must be (N, H, W) = {(len(image), *image.shape[-2:])}, as the image"
+            )
     augmentation = augmentation or Augmentation()
     tile = tile or min(image.shape[-2:])
     maps = [random_positions(image.shape[-2:], tile, augmentation, generator, image.device) for _ in image]

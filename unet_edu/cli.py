@@ -23,11 +23,12 @@ def main(arguments=None):
 
 
 def _parser():
-    parser = argparse.ArgumentParser("unet-edu", description=DESCRIPTION)
+    example = "example: unet-edu data fetch isbi2012"
+    parser = argparse.ArgumentParser("unet-edu", description=DESCRIPTION, epilog=example)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    data = commands.add_parser("data", help="fetch or verify a data set").add_subparsers(
-        required=True, metavar="ACTION"
-    )
+    data = commands.add_parser(
+        "data", help="fetch or verify a data set", epilog="example: unet-edu data verify isbi2012"
+    ).add_subparsers(required=True, metavar="ACTION")
     fetch = data.add_parser(
         "fetch", help="download a data set from its publisher and verify its pixels",
         epilog="example: unet-edu data fetch isbi2012",

@@ -63,9 +63,12 @@ class Dataset:
         everything = range(len(self.images))
         if fold is None:
             return list(everything), []
+        if folds < 2:
+            raise ValueError(f"folds={folds}: a part to train on and one to score take 2 or more")
         if not 0 <= fold < folds:
             raise ValueError(f"fold={fold}: must be 0 to {folds - 1}, or None to hold out nothing")
-        out = [i for i in everything if self.groups[i] % folds == fold]
+        number = np.unique(self.groups, return_inverse=True)[1]  # 0, 1, ... whatever the groups are called
+        out = [i for i in everything if number[i] % folds == fold]
         train = [i for i in everything if i not in out and all(abs(i - o) > self.gap for o in out)]
         if not (train and out):
             count = len(set(self.groups))
@@ -98,16 +101,16 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
 
 
 def available(name: str, root: str | os.PathLike | None = None) -> bool:
-    """Whether `load` would find the files of this set; they are not verified."""
+    """Whether `load` would find files of this set; they are not verified."""
     _check_name(name)
-    return name not in REAL or any((place / name).is_dir() for place in _places(root))
+    return name not in REAL or any(_holds(place, name) for place in _places(root))
 
 
 def find(name: str, root: str | os.PathLike | None = None) -> Path:
     """Folder of a real set: in `root`, else in $UNET_EDU_DATA or the cache; FileNotFoundError if nowhere."""
     places = _places(root)
     for place in places:
-        if (place / name).is_dir():
+        if _holds(place, name):
             return place / name
     raise FileNotFoundError(
         f"{name} is not in {' or '.join(map(str, places))}; run: unet-edu data fetch {name}, "
@@ -185,6 +188,10 @@ def _synthetic_membranes() -> Dataset:
         pixels_sha256=pixels_sha256([images]),
         gap=1,
     )
+
+
+def _holds(place: Path, name: str) -> bool:
+    return any((place / name / file).exists() for file in REAL[name]["files"])
 
 
 def _places(root) -> list[Path]:

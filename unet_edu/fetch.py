@@ -24,8 +24,8 @@ def fetch(name, root=None, *, progress=True):
 
     Raises
     ------
-    ValueError : an unknown name, or an archive whose pixels are not the published ones
-    OSError : no network, no room, no permission
+    ValueError : an unknown name
+    OSError : no network, no room, no permission, an archive whose pixels are not the published ones
     """
     _check_real(name)
     place = Path(root or os.environ.get("UNET_EDU_DATA") or datasets.cache_dir())
@@ -39,7 +39,7 @@ def fetch(name, root=None, *, progress=True):
             for file, expected in datasets.REAL[name]["files"].items():
                 _unpack(opened, file, folder, expected)
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{datasets.REAL[name]['archive']} is no zip archive ({error}); try again later") from error
+        raise OSError(f"{datasets.REAL[name]['archive']} is no zip archive ({error}); try again later") from error
     finally:
         archive.unlink()
     return folder
@@ -71,14 +71,14 @@ def _download(entry, folder, progress):
 def _unpack(archive, file, folder, expected):
     members = [m for m in archive.namelist() if PurePosixPath(m).name == file and not m.startswith("__MACOSX")]
     if not members:
-        raise ValueError(f"the archive holds no {file}, only {', '.join(archive.namelist()[:8])}")
+        raise OSError(f"the archive holds no {file}, only {', '.join(archive.namelist()[:8])}")
     partial = folder / f"{file}.partial"
     try:
         partial.write_bytes(archive.read(members[0]))
         datasets.verified(partial, expected)
         os.replace(partial, folder / file)
     except ValueError as error:
-        raise ValueError(f"the archive holds another {file} than the published one: {error}") from error
+        raise OSError(f"the archive holds another {file} than the published one: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
 

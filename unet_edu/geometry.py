@@ -60,7 +60,7 @@ def input_size(output_size: int, depth: int = 4) -> int:
 
 def checked_tile(output_tile: int, depth: int = 4) -> int:
     """The side of a tile's logits, as given; ValueError with the nearest valid ones if no image has it."""
-    covering = output_size(input_size(output_tile, depth), depth)
+    covering = output_size(input_size(max(output_tile, 1), depth), depth)
     if covering != output_tile:
         near = [size for size in (covering - 2**depth, covering) if size > 0]
         raise ValueError(f"output_tile={output_tile}: not a size of logits; use {' or '.join(map(str, near))}")

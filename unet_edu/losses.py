@@ -28,7 +28,8 @@ def weighted_cross_entropy(logits, target, weight=None, *, reduction="mean", ign
     Raises
     ------
     ValueError : shapes that do not fit, an unknown reduction, classes outside 0 .. K - 1. On a CUDA
-        device classes are checked by an asynchronous assert instead, so that no step waits.
+        device classes are checked by an asynchronous assert instead, so that no step waits
+    TypeError : classes that are no integers
     """
     if logits.ndim != 4 or target.shape != logits.shape[:1] + logits.shape[2:]:
         raise ValueError(
@@ -41,12 +42,15 @@ def weighted_cross_entropy(logits, target, weight=None, *, reduction="mean", ign
         )
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction!r}: must be one of {', '.join(REDUCTIONS)}")
+    if target.is_floating_point() or target.is_complex():
+        raise TypeError(f"target.dtype={target.dtype}: classes are integers; use target.long()")
+    target = target.long()
     known = target != ignore_index
     if target.device.type == "cpu":
         _check_classes(target[known], logits.shape[1])
     loss = F.cross_entropy(
         logits.to(torch.promote_types(logits.dtype, torch.float32)),
-        target.long(), ignore_index=ignore_index, reduction="none",
+        target, ignore_index=ignore_index, reduction="none",
     )  # (N, H, W), 0 where ignored  # fmt: skip
     weight = known.to(loss.dtype) if weight is None else torch.where(known, weight, 0).to(loss.dtype)
     total = (weight * loss).sum()

@@ -48,6 +48,8 @@ class UNet(nn.Module):
     scale : what integer images are divided by before the network sees them; 255 unless set otherwise
     """
 
+    name = "paper"  # networks that differ, in `ablations`, have other names
+
     def __init__(self, in_channels=1, num_classes=2, *, base_channels=64, depth=4, dropout=0.5):
         super().__init__()
         for name, value in dict(in_channels=in_channels, num_classes=num_classes,
@@ -101,7 +103,7 @@ class UNet(nn.Module):
         """
         architecture = {name: getattr(self, name) for name in ARCHITECTURE}
         metadata = {"architecture": json.dumps(architecture), "scale": json.dumps(self.scale),
-                    "card": json.dumps(card)}  # fmt: skip
+                    "card": json.dumps(card), "name": self.name}  # fmt: skip
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(save({name: w.contiguous() for name, w in self.state_dict().items()}, metadata))
@@ -112,24 +114,35 @@ class UNet(nn.Module):
         """The network that `save` wrote, on the CPU, in eval mode; half-precision files become float32.
 
         The card stands in its attribute `card`. Raises FileNotFoundError, or ValueError for a file of
-        something else.
+        something else, also of a network of `ablations`: those are for `ablations.load`.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise ValueError(f"{path}: not a readable safetensors file ({error}); save it again") from error
-        if "architecture" not in metadata:
-            raise ValueError(f"{path}: holds weights but no U-Net architecture; use a file that UNet.save wrote")
-        model = cls(**json.loads(metadata["architecture"]))
-        model.scale, model.card = json.loads(metadata["scale"]), json.loads(metadata["card"])
+        metadata, weights = read(path)
+        if metadata["name"] != cls.name:
+            raise ValueError(f"{path}: holds the network {metadata['name']!r}; use unet_edu.ablations.load")
+        return cls(**json.loads(metadata["architecture"])).restore(metadata, weights)
+
+    def restore(self, metadata, weights):
+        """Take up weights, scale and card as `read` found them; returns the network in eval mode."""
+        self.scale, self.card = json.loads(metadata["scale"]), json.loads(metadata["card"])
         if all(weight.dtype == torch.float64 for weight in weights.values()):
-            model.double()
-        model.load_state_dict(weights)
-        return model.eval()
+            self.double()
+        self.load_state_dict(weights)
+        return self.eval()
+
+
+def read(path):
+    """Metadata and weights of a file that `UNet.save` wrote, two dictionaries; errors as in `UNet.load`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error}); save it again") from error
+    if "architecture" not in metadata:
+        raise ValueError(f"{path}: holds weights but no U-Net architecture; use a file that UNet.save wrote")
+    return {"name": "paper", **metadata}, weights
 
 
 ARCHITECTURE = ("in_channels", "num_classes", "base_channels", "depth", "dropout")

@@ -129,7 +129,10 @@ def _checked_shape(image, model):
             f"image.shape={tuple(image.shape)}: {channels} channels first, the model takes {model.in_channels};"
             f" use shape ({model.in_channels}, H, W)"
         )
-    kind = np.dtype(str(image.dtype).removeprefix("torch.")).kind
+    try:
+        kind = np.dtype(str(image.dtype).removeprefix("torch.")).kind
+    except TypeError:  # torch.bfloat16
+        kind = "unknown to NumPy"
     if kind not in "uif":
         raise TypeError(f"image.dtype={image.dtype}: must be integer or float; convert it first")
     return image.shape[-2:]

@@ -18,6 +18,8 @@ from unet_edu.progress import Progress
 from unet_edu.tiling import predict
 from unet_edu.weight_map import border_weights, class_weights
 
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -46,6 +48,17 @@ class TrainingConfig:
     device: str | None = None  # None: CUDA where there is one
     precision: str = "auto"  # "float32", "bfloat16", "float16"; "auto": half where the device does it natively
     compile: bool = False  # torch.compile: slower to start, faster afterwards
+    scale: float = 255.0  # integer images are divided by this; kept with the network
+
+    def __post_init__(self):
+        smallest = {"steps": 0, "warmup": 0, "decay": 0, "score_every": 0, "checkpoint_every": 1, "scale": 1e-9}
+        for name, least in smallest.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}: must be {least} or more")
+        if self.weighting not in ("none", "balance", "full"):
+            raise ValueError(f"weighting={self.weighting!r}: must be 'none', 'balance' or 'full'")
+        if self.precision not in ("auto", *PRECISIONS):
+            raise ValueError(f"precision={self.precision!r}: must be 'auto', {', '.join(map(repr, PRECISIONS))}")
 
 
 # What two laptop cores train in under ten minutes: a quarter of the width, a smaller tile.
@@ -79,8 +92,9 @@ def train(config, dataset, *, resume=None, progress=True):
     ----------
     config : TrainingConfig
     dataset : Dataset, see `datasets.load`
-    resume : path of a checkpoint. If the file exists, training goes on from it, to the bit as if it had
-        never stopped (same machine, same versions); it is rewritten every `checkpoint_every` steps
+    resume : path of a checkpoint. If the file exists, training goes on from it as if it had never stopped:
+        to the bit on the CPU of the same machine, on CUDA up to the order of its sums. It is rewritten
+        every `checkpoint_every` steps
     progress : show a progress line with loss, rate and time left
 
     Returns
@@ -89,18 +103,21 @@ def train(config, dataset, *, resume=None, progress=True):
 
     Raises
     ------
-    ValueError : a tile that is no output size, a fold that leaves nothing to train on, a checkpoint of
-        another configuration
+    ValueError : a tile that is no output size, a fold that leaves nothing to train on, classes of another
+        size than their image, held-out images without any cell, a checkpoint that cannot be read or is
+        of another configuration or data set
     Divergence : the loss is no longer finite
     """
     tile = geometry.input_size(geometry.checked_tile(config.output_tile, config.depth), config.depth)
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     indices, held_out = dataset.split(config.fold, config.folds)
+    _check(dataset, indices, held_out)
     material = _material(dataset, indices, config, device)
     with torch.random.fork_rng():  # weights and drop-out draw from the global generator
         run = _Run(config, material[0][0].shape[0], dataset.num_classes, device)
+        origin = {"name": dataset.name, "pixels_sha256": dataset.pixels_sha256, "train": indices}
         if resume is not None and Path(resume).exists():
-            run.restore(resume)
+            run.restore(resume, origin)
         for step in (line := Progress(range(run.step, config.steps), "training", "steps", show=progress)):
             started = time.perf_counter()
             run.advance(*random_tile(*material, tile, config, run.draw))
@@ -108,11 +125,12 @@ def train(config, dataset, *, resume=None, progress=True):
                 line.note = f"loss {run.recent_loss():.3f}"
             run.seconds += time.perf_counter() - started
             if held_out and config.score_every and run.step % config.score_every == 0 and run.step < config.steps:
-                run.scores.append({"step": run.step, **score(run.model, dataset, held_out)})
+                run.scores.append({"step": run.step, **score(run.model, dataset, held_out, run.dtype)})
             if resume is not None and (run.step % config.checkpoint_every == 0 or run.step == config.steps):
-                run.save(resume)
+                run.recent_loss()  # a diverged run must not replace a good checkpoint
+                run.save(resume, origin)
         if held_out:
-            run.scores.append({"step": config.steps, **score(run.model, dataset, held_out)})
+            run.scores.append({"step": config.steps, **score(run.model, dataset, held_out, run.dtype)})
     return Result(run.model.eval(), config, run.losses.cpu().numpy(), run.scores, indices, held_out, run.seconds)
 
 
@@ -126,9 +144,12 @@ class _Run:
         model = ablations.build(config.network, in_channels=in_channels, num_classes=num_classes,
                                 base_channels=config.base_channels, depth=config.depth,
                                 dropout=config.dropout)  # fmt: skip
+        model.scale = config.scale
         self.model = model.to(device, memory_format=torch.channels_last).train()
         self.forward = torch.compile(self.model) if config.compile else self.model
-        self.optimizer = torch.optim.SGD(model.parameters(), config.learning_rate, momentum=config.momentum)
+        # The fused form is the one that a gradient scaler can skip without asking the device.
+        self.optimizer = torch.optim.SGD(model.parameters(), config.learning_rate, momentum=config.momentum,
+                                         fused=device.type == "cuda")  # fmt: skip
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: rate_factor(step, config))
         self.dtype = autocast_dtype(config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
@@ -161,20 +182,26 @@ class _Run:
             )
         return recent.mean().item()
 
-    def save(self, path):
+    def save(self, path, origin):
         """Write a checkpoint; it appears under its name only when it is complete."""
         partial = Path(path).with_name(Path(path).name + ".partial")
         parts = {part: read() for part, (read, _) in self._parts().items()}
-        torch.save({"config": asdict(self.config), **parts}, partial)
+        torch.save({"config": asdict(self.config), "data": origin, **parts}, partial)
         os.replace(partial, path)
 
-    def restore(self, path):
-        """Take up the state of a checkpoint of the same configuration."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    def restore(self, path, origin):
+        """Take up the state of a checkpoint of the same configuration and data."""
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            config, data = state["config"], state["data"]
+        except Exception as error:
+            raise ValueError(f"{path}: not a readable checkpoint; delete it to begin anew") from error
         wanted = asdict(self.config)
-        if other := [name for name in wanted if wanted[name] != state["config"].get(name)]:
-            different = ", ".join(f"{name}={state['config'].get(name)} instead of {wanted[name]}" for name in other)
+        if other := [name for name in wanted if wanted[name] != config.get(name)]:
+            different = ", ".join(f"{name}={config.get(name)} instead of {wanted[name]}" for name in other)
             raise ValueError(f"{path}: a checkpoint of another configuration ({different}); use another file for it")
+        if data != origin:
+            raise ValueError(f"{path}: a checkpoint of a training on other images ({data['name']}); use another file")
         for part, (_, write) in self._parts().items():
             write(state[part])
 
@@ -224,20 +251,25 @@ def rate_factor(step, config):
     return min(1.0, rise, fall)
 
 
-def score(model, dataset, indices):
-    """Pixel error of the images at `indices`, pooled as one stack."""
-    autocast = autocast_dtype("auto", next(model.parameters()).device)
-    probability = np.stack([predict(model, dataset.images[i], autocast=autocast)[1] for i in indices])
-    return {"pixel_error": metrics.pixel_error(np.stack([dataset.classes[i] for i in indices]), probability)}
+def score(model, dataset, indices, autocast=None):
+    """Pixel error of the images at `indices`, pooled as one stack; unknown pixels are left out.
+
+    Class 0 is membrane or background, every other class counts as cell. Computed in the type `autocast`,
+    None: in the model's own.
+    """
+    truth, cell = [], []
+    for i in indices:
+        known = np.asarray(dataset.classes[i]) >= 0
+        truth.append(np.asarray(dataset.classes[i])[known] > 0)
+        cell.append(predict(model, dataset.images[i], autocast=autocast)[1:].sum(0)[known])
+    pooled = np.concatenate(truth)[None], np.concatenate(cell)[None].clip(0, 1)
+    return {"pixel_error": metrics.pixel_error(*pooled)}
 
 
 def autocast_dtype(precision, device):
     """The type to compute in: None for float32; for "auto" the half precision that the device does natively."""
-    types = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if precision in types:
-        return types[precision]
     if precision != "auto":
-        raise ValueError(f"precision={precision!r}: must be 'auto', {', '.join(map(repr, types))}")
+        return PRECISIONS[precision]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
     native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -246,12 +278,10 @@ def autocast_dtype(precision, device):
 
 def _material(dataset, indices, config, device):
     """Images, classes and weights of the training set on the device; weights None if every pixel counts 1."""
-    images = [_float(dataset.images[i], device) for i in indices]
-    classes = [torch.as_tensor(dataset.classes[i], device=device) for i in indices]
+    images = [_float(dataset.images[i], config.scale, device) for i in indices]
+    classes = [torch.as_tensor(np.array(dataset.classes[i], np.int64), device=device) for i in indices]
     if config.weighting == "none":
         return images, classes, None
-    if config.weighting not in ("balance", "full"):
-        raise ValueError(f"weighting={config.weighting!r}: must be 'none', 'balance' or 'full'")
     known = np.concatenate([np.ravel(dataset.classes[i]) for i in indices])
     frequencies = np.bincount(known[known >= 0], minlength=dataset.num_classes)
     weights = [class_weights(dataset.classes[i], frequencies) for i in indices]
@@ -261,8 +291,18 @@ def _material(dataset, indices, config, device):
     return images, classes, [torch.as_tensor(weight, device=device) for weight in weights]
 
 
-def _float(image, device):
-    """(C, H, W) float32 tensor; integers are divided by 255."""
+def _check(dataset, indices, held_out):
+    """ValueError for what would fail only after the training: sizes that do not fit, nothing to score."""
+    for i in (*indices, *held_out):
+        size, labeled = np.shape(dataset.images[i])[-2:], np.shape(dataset.classes[i])
+        if size != labeled:
+            raise ValueError(f"image {i} is {size}, its classes are {labeled}: height and width must be the same")
+    if held_out and not any((np.asarray(dataset.classes[i]) > 0).any() for i in held_out):
+        raise ValueError(f"held-out images {held_out} show no cell, so they have no score; use another fold or None")
+
+
+def _float(image, scale, device):
+    """(C, H, W) float32 tensor; integers are divided by `scale`."""
     array = np.asarray(image)
-    scaled = array / 255.0 if np.issubdtype(array.dtype, np.integer) else array
-    return torch.as_tensor(scaled.reshape(-1, *array.shape[-2:]), dtype=torch.float32, device=device)
+    scaled = array / scale if np.issubdtype(array.dtype, np.integer) else array
+    return torch.as_tensor(np.array(scaled.reshape(-1, *array.shape[-2:]), np.float32), device=device)

@@ -58,8 +58,8 @@ def class_weights(classes, frequencies):
             f"frequencies={frequencies.tolist()}: class {absent} never occurs in the training set and has no weight;"
             " leave it out of the classes or add images that show it"
         )
-    classes = np.asarray(classes)
-    if classes.min() < -1 or classes.max() >= len(frequencies):
+    classes = np.asarray(classes).astype(int)
+    if classes.min(initial=0) < -1 or classes.max(initial=0) >= len(frequencies):
         raise ValueError(f"classes {classes.min()} to {classes.max()}: must be -1 to {len(frequencies) - 1}")
     weights = frequencies.sum() / (len(frequencies) * frequencies)
     return np.append(weights, 0.0)[classes].astype(np.float32)  # index -1 is the last: unknown
@@ -78,7 +78,7 @@ def border_weights(instances, w0=10.0, sigma=5.0):
 
     Returns
     -------
-    (H, W) float32 array; zero when there are fewer than two cells, and where it would be below 1e-5
+    (H, W) float32 array, exact to 1e-5; zero when there are fewer than two cells
 
     Raises
     ------
@@ -87,6 +87,9 @@ def border_weights(instances, w0=10.0, sigma=5.0):
     instances = _checked(instances)
     if w0 < 0 or sigma <= 0:
         raise ValueError(f"w0={w0}, sigma={sigma}: use w0 >= 0 and sigma > 0, such as 10 and 5")
+    if instances.max() > instances.size:  # find_objects makes a list as long as the largest id
+        ids, instances = np.unique(instances, return_inverse=True)
+        instances = instances + (ids[0] > 0)
     nearest, second = np.full((2, *instances.shape), np.inf, np.float32)
     for cell, window in _windows(instances, sigma * np.sqrt(2 * np.log(max(w0, NEGLIGIBLE) / NEGLIGIBLE))):
         distance = ndimage.distance_transform_edt(instances[window] != cell).astype(np.float32)
@@ -131,6 +134,6 @@ def _checked(instances):
     instances = np.asarray(instances)
     if not np.issubdtype(instances.dtype, np.integer):
         raise TypeError(f"instances.dtype={instances.dtype}: ids are integers; use .astype(int)")
-    if instances.ndim != 2 or (instances.size and instances.min() < 0):
-        raise ValueError(f"instances of shape {instances.shape}: must be (H, W) with ids >= 0, 0 = background")
+    if instances.ndim != 2 or not instances.size or instances.min() < 0:
+        raise ValueError(f"instances of shape {instances.shape}: must be (H, W), not empty, with ids >= 0")
     return instances

@@ -22,7 +22,8 @@ def pixel_error(labels, probability):
 
     Raises
     ------
-    ValueError : shapes that differ or are neither (H, W) nor (Z, H, W), no cell pixel in the labels
+    ValueError : shapes that differ or are neither (H, W) nor (Z, H, W), no cell pixel in the labels, negative labels,
+        probabilities outside [0, 1]
     """
     return 1 - max(pixel_f_scores(labels, probability))
 
@@ -35,6 +36,10 @@ def pixel_f_scores(labels, probability):
             f"labels {labels.shape}, probability {probability.shape}: must both be (H, W) or (Z, H, W)"
         )
     cell = labels > 0
+    if (labels < 0).any():
+        raise ValueError("labels hold negative values: leave unknown pixels out, or call them membrane (0)")
+    if not ((probability >= 0) & (probability <= 1)).all():  # NaN fails too
+        raise ValueError("probability holds values outside [0, 1] or NaN: divide 8-bit maps by 255")
     if not cell.any():
         raise ValueError("labels hold no cell pixel: the F-score is not defined; use labels that are nonzero in cells")
     scores = []

@@ -13,5 +13,7 @@ def choose(profile, **settings):
     """
     if profile not in PROFILES:
         raise ValueError(f"PROFILE={profile!r}: must be one of {', '.join(PROFILES)}")
-    smaller = PROFILES[: PROFILES.index(profile) + 1]
-    return SimpleNamespace(**next(settings[name] for name in reversed(smaller) if name in settings))
+    smaller = [name for name in PROFILES[: PROFILES.index(profile) + 1] if name in settings]
+    if not smaller:
+        raise ValueError(f"PROFILE={profile!r}: there are settings for {', '.join(settings)} only; add smoke={{...}}")
+    return SimpleNamespace(**settings[smaller[-1]])

@@ -23,5 +23,7 @@ def show_source(thing):
 def _docstrings(lines):
     """Start and stop, in lines, of every docstring in a piece of source."""
     for node in ast.walk(ast.parse("".join(lines))):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        if ast.get_docstring(node) is not None and len(node.body) > 1:  # else it is the whole body
             yield node.body[0].lineno - 1, node.body[0].end_lineno
