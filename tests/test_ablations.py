@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from unet_edu import ablations, geometry
-from unet_edu.model import Block, UNet
+from unet_edu.model import Block, UNet, center_crop
 
 SMALL = {"base_channels": 4, "depth": 2}
 
@@ -150,3 +151,38 @@ def test_saved_networks_come_back_as_what_they_were(name, tmp_path):
 def test_unknown_name():
     with pytest.raises(ValueError, match=r"'resnet': must be one of paper, release, same-padding"):
         ablations.build("resnet")
+
+
+def test_same_padding_answers_for_the_middle_of_what_it_sees():
+    """At depth 3 the 20 pixels asked for are 2 less than the 24 seen, on each side."""
+    model = ablations.build("same-padding", base_channels=2, depth=3).eval()
+    x = torch.rand(1, 1, geometry.input_size(20, 3), geometry.input_size(20, 3))
+    whole = UNet.forward(model, center_crop(x, (24, 24)))
+    assert torch.equal(model(x), whole[..., 2:22, 2:22])
+    conv = model.contracting[0].conv1
+    torch.testing.assert_close(conv(x), F.conv2d(F.pad(x, (1, 1, 1, 1)), conv.weight, conv.bias))
+
+
+def test_batch_norm_comes_after_its_convolution():
+    block = ablations.build("batch-norm", base_channels=4, depth=2).contracting[1]
+    for layers in (block.conv1, block.conv2):
+        assert [type(layer) for layer in layers] == [nn.Conv2d, nn.BatchNorm2d]
+
+
+def test_xavier_is_gaussian_and_reaches_the_up_convolutions():
+    torch.manual_seed(0)
+    up = ablations.build("xavier", base_channels=32).up[0].weight.detach()  # (512, 256, 2, 2)
+    assert up.std().item() == pytest.approx((2 / (512 + 4 * 256)) ** 0.5, rel=0.02)
+    assert ((up**4).mean() / up.var() ** 2).item() == pytest.approx(3, abs=0.1)
+
+
+def test_dropout_everywhere_drops_as_much_as_it_is_told():
+    model = ablations.build("dropout-everywhere", base_channels=4, depth=2, dropout=0.0).train()
+    image = torch.rand(1, 1, 60, 60)
+    assert torch.equal(model(image), model(image))
+
+
+def test_without_skips_initialised_as_the_paper():
+    torch.manual_seed(0)
+    weight = ablations.build("no-skip", base_channels=32).expanding[0].conv1.weight  # (256, 256, 3, 3)
+    assert weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.02)

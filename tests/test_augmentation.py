@@ -243,3 +243,92 @@ def test_grid_of_the_augmentation_is_used():
 def test_labels_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"labels \(1, 45, 45\): must be \(N, H, W\) = \(1, 90, 90\)"):
         augment(torch.rand(1, 1, 90, 90), torch.zeros(1, 45, 45, dtype=torch.long))
+
+
+def test_image_labels_and_weights_of_an_entry_share_one_map():
+    """Each pixel carries its own position: as grey values, as labels and as weights."""
+    rows, columns = torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij")
+    image = torch.stack([rows, columns]).expand(3, 2, 40, 50)
+    labels, weights = rows.to(torch.int16).expand(3, 40, 50), columns.expand(3, 40, 50)
+    deform = Augmentation(contrast=0, brightness=0)
+    moved, label, weight = augment(image, labels, weights, augmentation=deform, generator=generator())
+    assert moved.shape == (3, 2, 40, 40)  # the smaller side
+    assert (moved[:, 0] - label).abs().max() < 0.501  # the nearest row
+    torch.testing.assert_close(weight, moved[:, 1])
+    assert not torch.equal(moved[0], moved[1])
+    assert augment(image, tile=9)[1:] == (None, None)
+
+
+def test_a_map_is_shift_turn_and_elastic_field():
+    draw, again = generator(), generator()
+    positions = random_positions((60, 80), 21, Augmentation(rotation=0, elastic_sigma=7, elastic_grid=4), draw)
+    y, x, _ = torch.rand(3, generator=again)
+    field = elastic_displacement((21, 21), grid=4, sigma=7, generator=again)
+    pixels = torch.stack(torch.meshgrid(torch.arange(-10.0, 11), torch.arange(-10.0, 11), indexing="ij"))
+    middle = torch.stack([59 * y, 79 * x]).reshape(2, 1, 1)
+    torch.testing.assert_close(positions, middle + pixels + field, atol=1e-4, rtol=0)
+    for _ in range(20):
+        turned = random_positions((60, 80), 21, Augmentation(elastic_sigma=0), draw)
+        torch.testing.assert_close(turned.mean((1, 2)), turned[:, 10, 10], atol=1e-3, rtol=0)  # about its middle
+    middles = torch.stack([random_positions((60, 80), 3, NONE, draw)[:, 1, 1] for _ in range(300)])
+    assert abs(torch.corrcoef(middles.T)[0, 1]) < 0.3  # two shifts, not one
+
+
+def test_grey_values_change_by_default_and_in_both_ways():
+    image = torch.full((1, 1, 9, 9), 0.5)
+    only_brightness = Augmentation(contrast=0, brightness=0.1)
+    shifts = [random_grey(image[0], only_brightness, generator(i)).mean().item() - 0.5 for i in range(100)]
+    assert min(shifts) < -0.09
+    assert max(shifts) > 0.09
+    assert not torch.equal(augment(image, generator=generator())[0], image)
+    positions = random_positions((99, 99), 9, Augmentation(), generator())
+    image = torch.rand(1, 1, 99, 99, generator=generator())
+    torch.testing.assert_close(
+        augment(image, tile=9, generator=generator())[0][0],
+        random_grey(sample(image[0], positions), Augmentation(), advanced()),
+    )
+
+
+def advanced():
+    """A generator after the draws of one map."""
+    draw = generator()
+    random_positions((99, 99), 9, Augmentation(), draw)
+    return draw
+
+
+def test_labels_are_those_of_the_nearest_pixel():
+    image = torch.arange(5).expand(4, 5)
+    for shift, expected in ((0.4, [0, 1, 2, 3, 4]), (-0.4, [0, 1, 2, 3, 4]), (0.6, [1, 2, 3, 4, 3])):
+        displacement = torch.tensor([0, shift]).reshape(2, 1, 1).expand(2, 4, 5)
+        assert warp(image, displacement, mode="nearest")[0].tolist() == expected
+
+
+def test_bicubic_overshoots_where_bilinear_does_not():
+    image = torch.zeros(5, 9)
+    image[:, 5:] = 1
+    half = torch.tensor([0, 0.5]).reshape(2, 1, 1).expand(2, 5, 9)
+    assert warp(image, half).min() == 0
+    assert warp(image, half, mode="bicubic").min() < -0.01
+
+
+def test_images_one_pixel_wide():
+    image = torch.arange(4.0).reshape(4, 1)
+    for mode in ("nearest", "bilinear"):
+        assert warp(image, torch.zeros(2, 4, 1), mode=mode).flatten().tolist() == pytest.approx([0, 1, 2, 3])
+
+
+def test_unknown_mode_and_empty_shape():
+    with pytest.raises(ValueError, match="must be 'bilinear', 'bicubic' or 'nearest'"):
+        warp(torch.zeros(4, 5), torch.zeros(2, 4, 5), mode="cubic")
+    with pytest.raises(ValueError, match="use sides >= 1"):
+        elastic_displacement((0, 8))
+
+
+def test_rotation_is_in_degrees():
+    angles = []
+    for seed in range(100):
+        positions = random_positions((99, 99), 9, Augmentation(rotation=30, elastic_sigma=0), generator(seed))
+        down = positions[:, 1, 0] - positions[:, 0, 0]
+        angles.append(math.degrees(math.atan2(down[1], down[0])))
+    assert -30.1 < min(angles) < -27
+    assert 27 < max(angles) < 30.1

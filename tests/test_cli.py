@@ -32,3 +32,24 @@ def test_misuse_is_exit_code_2(capsys):
     assert exit_.value.code == 2
     assert cli.main(["data", "verify", "nothing"]) == 2
     assert "isbi2012" in capsys.readouterr().err
+
+
+def test_no_command_is_misuse():
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([])
+    assert exit_.value.code == 2
+
+
+def test_interruption_is_exit_code_1(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unet_edu.fetch.problems", interrupted)
+    assert cli.main(["data", "verify", "isbi2012"]) == 1
+    assert capsys.readouterr().err == "unet-edu: interrupted\n"
+
+
+def test_damage_is_exit_code_2(monkeypatch, capsys):
+    monkeypatch.setattr("unet_edu.fetch.problems", lambda *_: ["a.tif was altered"])
+    assert cli.main(["data", "verify", "isbi2012"]) == 2
+    assert capsys.readouterr() == ("", "unet-edu: a.tif was altered\n")

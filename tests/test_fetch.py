@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from unet_edu import cli, datasets
-from unet_edu.fetch import fetch, problems
+from unet_edu.fetch import _Bytes, fetch, problems
 
 
 @pytest.fixture
@@ -121,3 +121,41 @@ def test_command_puts_data_where_it_is_told(publisher, tmp_path):
 def test_synthetic_data_cannot_be_fetched(capsys):
     assert cli.main(["data", "fetch", "synthetic-membranes"]) == 2
     assert "only real sets can be fetched: isbi2012" in capsys.readouterr().err
+
+
+def test_fetched_to_the_named_folder(publisher, monkeypatch, tmp_path):
+    monkeypatch.setenv("UNET_EDU_DATA", str(tmp_path / "named"))
+    assert fetch("isbi2012", progress=False) == tmp_path / "named" / "isbi2012"
+
+
+def test_an_archive_with_another_digest_is_refused(publisher):
+    datasets.REAL["isbi2012"]["archive_sha256"] = "0" * 64
+    with pytest.raises(ValueError, match="hash"):
+        fetch("isbi2012", progress=False)
+    assert not any((datasets.cache_dir() / "isbi2012").glob("*.tif"))
+
+
+def test_resource_forks_are_passed_over_wherever_they_stand(publisher):
+    site, _ = publisher
+    with zipfile.ZipFile(site / "archive.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(site / "archive.zip", "w") as archive:
+        for name in sorted(members):  # __MACOSX first
+            archive.writestr(name, members[name])
+    fetch("isbi2012", progress=False)
+    assert problems("isbi2012") == []
+
+
+def test_silent_when_told(publisher, capsys):
+    fetch("isbi2012", progress=False)
+    assert "downloading" not in capsys.readouterr().err
+
+
+def test_download_line_counts_bytes(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    line = _Bytes("http://x")
+    line.total = 2_000_000
+    line.update(500_000)
+    line.update(1_000_000)
+    line.close()
+    assert capsys.readouterr().err.splitlines()[-1] == "downloading http://x: 1.5 of 2.0 MB"

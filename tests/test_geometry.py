@@ -132,3 +132,16 @@ def test_bad_arguments():
 def test_geometry_does_not_load_torch():
     code = "import sys, unet_edu.geometry; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tiles_that_are_sizes_of_logits():
+    assert [geometry.checked_tile(size) for size in (4, 20, 388)] == [4, 20, 388]
+    with pytest.raises(ValueError, match="output_tile=390: .* use 388 or 404"):
+        geometry.checked_tile(390)
+    with pytest.raises(ValueError, match="use 4$"):
+        geometry.checked_tile(3)
+
+
+def test_trace_refuses_what_output_size_refuses():
+    with pytest.raises(ValueError, match="use 556 or 572"):
+        geometry.trace(570)

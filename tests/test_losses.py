@@ -107,3 +107,15 @@ def test_small_integer_types(dtype):
     if dtype == torch.uint8:
         with pytest.raises(ValueError, match="class 255"):
             weighted_cross_entropy(torch.from_numpy(LOGITS), torch.full(TARGET.shape, 255, dtype=dtype))
+
+
+def test_a_nan_weight_of_an_ignored_pixel_does_not_reach_the_loss():
+    target, weight = torch.zeros(1, 2, 2, dtype=torch.long), torch.ones(1, 2, 2)
+    target[0, 0, 0], weight[0, 0, 0] = -1, float("nan")
+    assert torch.isfinite(weighted_cross_entropy(torch.zeros(1, 2, 2, 2), target, weight))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32])
+def test_targets_of_any_integer_type(dtype):
+    logits, target = torch.rand(1, 2, 3, 3), torch.ones(1, 3, 3)
+    assert weighted_cross_entropy(logits, target.to(dtype)) == weighted_cross_entropy(logits, target.long())

@@ -1,8 +1,10 @@
 import math
+import os
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from unet_edu.model import UNet, center_crop
@@ -41,10 +43,6 @@ def test_initial_weights_have_the_standard_deviation_of_the_paper():
         assert not layer.bias.any()
         kurtosis = ((weight / expected) ** 4).mean()  # a Gaussian's is 3, a uniform distribution's 1.8
         assert kurtosis == pytest.approx(3, abs=5 * math.sqrt(96 / count))
-
-
-def test_the_papers_own_example_of_incoming_nodes():
-    assert incoming_nodes(nn.Conv2d(64, 128, 3)) == 576
 
 
 def test_forward_pass_written_out():
@@ -146,3 +144,36 @@ def test_unreadable_files_are_named(tmp_path):
         UNet.load(tmp_path / "text")
     with pytest.raises(FileNotFoundError):
         UNet.load(tmp_path / "absent")
+
+
+def test_negative_dropout():
+    with pytest.raises(ValueError, match="dropout=-0.1"):
+        UNet(dropout=-0.1)
+
+
+def test_the_deepest_skip_carries_what_drop_out_left(monkeypatch):
+    model = UNet(base_channels=2, depth=2).train()
+    monkeypatch.setattr(F, "dropout", lambda x, *_: 0 * x)
+    joined = []
+    model.expanding[0].register_forward_pre_hook(lambda _, x: joined.append(x[0]))
+    model(torch.rand(1, 1, 60, 60))
+    assert not joined[0][:, 4:].any()  # up-convolution first, skip second
+
+
+def test_a_file_without_architecture(tmp_path):
+    save_file({"w": torch.zeros(1)}, tmp_path / "plain")
+    with pytest.raises(ValueError, match="holds weights but no U-Net architecture"):
+        UNet.load(tmp_path / "plain")
+
+
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    UNet(base_channels=1, depth=1).save(tmp_path / "net")
+    before = (tmp_path / "net").read_bytes()
+
+    def fail(*_):
+        raise OSError("cut short")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="cut short"):
+        UNet(base_channels=2, depth=1).save(tmp_path / "net")
+    assert (tmp_path / "net").read_bytes() == before

@@ -1,4 +1,5 @@
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -182,3 +183,29 @@ def test_cuda_equals_cpu():
     image = np.random.default_rng(0).random((90, 61))
     on_cpu = predict(model, image, output_tile=20)
     assert_allclose(predict(model, image, output_tile=20, device="cuda"), on_cpu, atol=1e-10)
+
+
+def test_tensors_are_taken_as_arrays_are():
+    model = UNet(base_channels=1, depth=1)
+    image = np.random.default_rng(0).integers(0, 255, (20, 30), dtype=np.uint8)
+    assert np.array_equal(predict(model, torch.from_numpy(image)), predict(model, image))
+
+
+def test_progress_line(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    model = UNet(base_channels=1, depth=1)
+    predict(model, np.zeros((20, 20)))
+    assert capsys.readouterr().err == ""
+    predict(model, np.zeros((20, 20)), progress=True)
+    assert "predicting: 1/1 tiles" in capsys.readouterr().err
+
+
+def test_softmax_of_half_precision_logits_is_exact():
+    model = UNet(base_channels=4, depth=1)
+    probability = predict(model, np.random.default_rng(0).random((20, 20)), autocast=torch.bfloat16)
+    assert np.abs(probability.sum(0) - 1).max() < 1e-6
+
+
+def test_four_axes_are_refused():
+    with pytest.raises(ValueError, match=r"must be \(H, W\) or \(C, H, W\)"):
+        predict(UNet(base_channels=1, depth=1), np.zeros((1, 1, 20, 20)))

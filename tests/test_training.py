@@ -1,6 +1,7 @@
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from unet_edu import datasets, training
 from unet_edu.augmentation import NONE, Augmentation
+from unet_edu.losses import weighted_cross_entropy
 from unet_edu.metrics import pixel_error
 from unet_edu.model import UNet
 from unet_edu.tiling import predict
@@ -287,41 +289,6 @@ def test_a_diverged_run_does_not_replace_its_checkpoint(membranes, tmp_path):
     assert torch.isfinite(losses).all()
 
 
-def test_a_checkpoint_is_whole_or_not_there(membranes, tmp_path, monkeypatch):
-    train(SMALL, membranes, resume=tmp_path / "run.pt", progress=False)
-    before = (tmp_path / "run.pt").read_bytes()
-
-    def power_fails(state, path):
-        path.write_bytes(b"half of it")
-        raise Cut
-
-    monkeypatch.setattr(torch, "save", power_fails)
-    run = training._Run(SMALL, 1, 2, torch.device("cpu"))
-    with pytest.raises(Cut):
-        run.save(tmp_path / "run.pt", {})
-    assert (tmp_path / "run.pt").read_bytes() == before
-
-
-def test_the_scaler_is_part_of_a_checkpoint(tmp_path):
-    config = replace(SMALL, precision="float16")
-    run, other = (training._Run(config, 1, 2, torch.device("cpu")) for _ in range(2))
-    run.scaler.scale(torch.ones(1))
-    run.scaler.update(8.0)
-    run.save(tmp_path / "run.pt", {"name": ""})
-    other.restore(tmp_path / "run.pt", {"name": ""})
-    assert other.scaler.get_scale() == 8.0
-
-
-def test_the_rate_follows_the_schedule(membranes):
-    config = replace(SMALL, steps=10, warmup=4, decay=0.5)
-    run, rates = training._Run(config, 1, 2, torch.device("cpu")), []
-    material = training._material(membranes, [0], config, torch.device("cpu"))
-    for _ in range(10):
-        rates.append(run.optimizer.param_groups[0]["lr"])
-        run.advance(*training.random_tile(*material, 60, config, run.draw))
-    assert rates == pytest.approx([config.learning_rate * training.rate_factor(step, config) for step in range(10)])
-
-
 @pytest.mark.parametrize("bad", [{"steps": -1}, {"checkpoint_every": 0}, {"score_every": -1}, {"scale": 0}])
 def test_numbers_that_make_no_sense(bad):
     name, value = next(iter(bad.items()))
@@ -396,3 +363,152 @@ def test_no_step_waits_for_the_device(membranes, precision):
             run.advance(*training.random_tile(*material, 60, config, run.draw))
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_held_out_images_and_their_neighbours_are_not_trained_on(membranes, monkeypatch):
+    """They are not numbers here: one step on them and the loss would not be one either."""
+    indices, _ = membranes.split(0)
+    monkeypatch.setattr(training, "score", lambda *_: {})
+    images = membranes.images / 255.0
+    images[[i for i in range(12) if i not in indices]] = np.nan
+    result = train(replace(SMALL, steps=40), replace(membranes, images=images), progress=False)
+    assert result.train == indices
+    assert np.isfinite(result.losses).all()
+
+
+def test_drop_out_acts_in_training(membranes):
+    first = [train(replace(SMALL, steps=1, dropout=p), membranes, progress=False).losses[0] for p in (0, 0.9)]
+    assert first[0] != first[1]
+
+
+def test_recorded_loss_is_the_weighted_mean(membranes):
+    config = replace(SMALL, weighting="full", w0=20.0, sigma=3.0, dropout=0)
+    run = training._Run(config, 1, 2, torch.device("cpu"))
+    material = training._material(membranes, [3, 4], config, run.device)
+    x, target, weight = training.random_tile(*material, 60, config, run.draw)
+    expected = weighted_cross_entropy(run.model(x), target, weight, reduction="mean").item()
+    run.advance(x, target, weight)
+    assert run.recent_loss() == pytest.approx(expected, rel=1e-5)
+    border = border_weights(membranes.instances[3], 20.0, 3.0)
+    balance = training._material(membranes, [3, 4], replace(config, weighting="balance"), run.device)[2][0]
+    np.testing.assert_allclose(material[2][0].numpy(), balance.numpy() + border, rtol=1e-5)
+
+
+def test_unknown_pixels_count_in_no_weight(membranes):
+    classes = membranes.classes.copy()
+    classes[:, :, 100:] = -1
+    masked = replace(membranes, classes=classes)
+    _, _, weights = training._material(masked, [3], replace(SMALL, weighting="full"), torch.device("cpu"))
+    balance = training._material(masked, [3], replace(SMALL, weighting="balance"), torch.device("cpu"))[2]
+    assert not weights[0][:, 100:].any()
+    assert balance[0][:, :100].mean().item() == pytest.approx(1, rel=1e-5)  # over the known pixels
+
+
+def test_the_seed_decides_weights_and_draws():
+    runs = [training._Run(replace(SMALL, seed=seed), 1, 2, torch.device("cpu")) for seed in (0, 1)]
+    first, second = (run.model.head.weight for run in runs)
+    assert not torch.equal(first, second)
+    assert [run.draw.initial_seed() for run in runs] == [0, 1]
+
+
+def test_folds_seconds_and_silence(membranes, capsys):
+    result = train(replace(SMALL, folds=2, fold=1), membranes, progress=False)
+    assert (result.train, result.held_out) == membranes.split(1, 2)
+    assert result.seconds > 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_integer_images_are_scaled_and_float_images_are_not():
+    image, device = np.array([[0, 51], [102, 255]], np.uint8), torch.device("cpu")
+    assert training._float(image, 255.0, device).flatten().tolist() == pytest.approx([0, 0.2, 0.4, 1])
+    assert training._float(image.astype(float), 255.0, device).flatten().tolist() == [0, 51, 102, 255]
+
+
+def test_an_infinite_loss_is_divergence():
+    run = training._Run(SMALL, 1, 2, torch.device("cpu"))
+    run.losses[0], run.step = float("inf"), 1
+    with pytest.raises(Divergence):
+        run.recent_loss()
+
+
+def test_float16_is_scaled_and_the_scale_is_kept(tmp_path):
+    config = replace(SMALL, precision="float16")
+    run, other = (training._Run(config, 1, 2, torch.device("cpu")) for _ in range(2))
+    assert run.scaler.is_enabled()
+    run.scaler.scale(torch.zeros(1))
+    run.scaler.update(8.0)
+    run.save(tmp_path / "run.pt", {"name": ""})
+    other.restore(tmp_path / "run.pt", {"name": ""})
+    assert other.scaler.state_dict()["scale"] == 8
+    assert not training._Run(SMALL, 1, 2, torch.device("cpu")).scaler.is_enabled()
+
+
+def test_score_is_the_pixel_error_of_the_stack(membranes, monkeypatch):
+    """Probabilities that one threshold serves slice by slice, and none serves together."""
+    model = training._Run(SMALL, 1, 2, torch.device("cpu")).model
+    cell = np.stack([0.25 + 0.2 * membranes.classes[0], 0.65 + 0.2 * membranes.classes[1]])
+    answers = iter(cell)
+    monkeypatch.setattr(training, "predict", lambda *_, **__: np.stack([1 - (p := next(answers)), p]))
+    expected = pixel_error(membranes.classes[:2], cell)
+    assert expected > 0.01
+    assert training.score(model, membranes, [0, 1]) == {"pixel_error": expected}
+
+
+def test_an_interrupted_checkpoint_leaves_the_old_one(tmp_path, monkeypatch):
+    run = training._Run(SMALL, 1, 2, torch.device("cpu"))
+    run.save(tmp_path / "run.pt", {"name": ""})
+    before = (tmp_path / "run.pt").read_bytes()
+
+    def cut_short(_, path):
+        Path(path).write_bytes(b"half")
+        raise OSError("cut short")
+
+    monkeypatch.setattr(torch, "save", cut_short)
+    with pytest.raises(OSError, match="cut short"):
+        run.save(tmp_path / "run.pt", {"name": ""})
+    assert (tmp_path / "run.pt").read_bytes() == before
+
+
+def test_the_rate_in_force_follows_the_schedule(membranes):
+    config = replace(SMALL, steps=10, warmup=3, decay=0.4)
+    run = training._Run(config, 1, 2, torch.device("cpu"))
+    material = training._material(membranes, [0], config, run.device)
+    for step in range(10):
+        rate = run.optimizer.param_groups[0]["lr"]
+        assert rate == pytest.approx(config.learning_rate * training.rate_factor(step, config))
+        run.advance(*training.random_tile(*material, 60, config, run.draw))
+
+
+def test_divergence_is_noticed_at_the_end_of_a_short_run(membranes):
+    nowhere = replace(membranes, images=np.full((12, 256, 256), np.nan, np.float32))
+    with pytest.raises(Divergence, match="not finite by step 6"):
+        train(replace(SMALL, fold=None), nowhere, progress=False)
+
+
+def test_tiles_come_from_the_given_generator_alone(membranes):
+    material = training._material(membranes, range(12), SMALL, torch.device("cpu"))
+    first, second = (training.random_tile(*material, 60, SMALL, torch.Generator().manual_seed(4)) for _ in range(2))
+    assert torch.equal(first[0], second[0])
+
+
+def test_the_network_is_the_one_named():
+    run = training._Run(replace(SMALL, network="batch-norm"), 1, 2, torch.device("cpu"))
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in run.model.modules())
+
+
+def test_precision_by_name_and_by_device(monkeypatch):
+    cpu = torch.device("cpu")
+    assert training.autocast_dtype("bfloat16", cpu) == torch.bfloat16
+    assert training.autocast_dtype("float16", cpu) == torch.float16
+    for native, expected in ((True, torch.bfloat16), (False, None)):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda native=native: native)
+        assert training.autocast_dtype("auto", cpu) == expected
+
+
+def test_every_image_is_drawn():
+    images = [torch.full((1, 90, 90), float(i)) for i in range(3)]
+    labels = [torch.zeros(90, 90, dtype=torch.int8)] * 3
+    config, draw = replace(SMALL, augmentation=NONE), torch.Generator().manual_seed(0)
+    tiles = [training.random_tile(images, labels, None, 60, config, draw)[0] for _ in range(60)]
+    counts = np.bincount([round(x.mean().item()) for x in tiles], minlength=3)
+    assert counts.min() > 8

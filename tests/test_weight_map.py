@@ -174,3 +174,24 @@ def test_bad_arguments():
         class_weights(np.zeros((3, 3), int), [1.0, 0.0])
     with pytest.raises(ValueError, match="must be -1 to 1"):
         class_weights(np.full((3, 3), 2), [0.5, 0.5])
+
+
+def test_no_border_without_w0():
+    instances = np.repeat([[1, 0, 2]], 3, 0)
+    assert not border_weights(instances, w0=0).any()
+
+
+def test_maps_are_float32():
+    instances = np.repeat([[1, 0, 2]], 3, 0)
+    assert border_weights(instances).dtype == np.float32
+    for options in ({}, {"frequencies": [1, 2]}, {"known": instances > 0}):
+        assert weight_map(instances, **options).dtype == np.float32
+
+
+def test_more_bad_arguments():
+    with pytest.raises(TypeError, match=r"float64: ids are integers; use .astype\(int\)"):
+        border_weights(np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="w0=-1"):
+        border_weights(np.zeros((3, 3), int), w0=-1)
+    with pytest.raises(ValueError, match="classes -2 to 0: must be -1 to 1"):
+        class_weights(np.array([[0, -2]]), [0.5, 0.5])

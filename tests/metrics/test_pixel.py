@@ -55,3 +55,10 @@ def test_bad_arguments():
     for wrong in (np.array([[0, 255]], np.uint8), np.array([[0.5, np.nan]]), np.array([[-0.1, 1]])):
         with pytest.raises(ValueError, match="divide 8-bit maps by 255"):
             pixel_error(np.ones((1, 2)), wrong)
+
+
+
+
+def test_one_axis_is_refused():
+    with pytest.raises(ValueError, match=r"must both be \(H, W\) or \(Z, H, W\)"):
+        pixel_error(np.ones(3), np.ones(3))
