@@ -41,6 +41,11 @@ def side_by_side(ours, theirs, repetitions, scale=1.0, wait=lambda: None):
     }  # fmt: skip
 
 
+def waiting(device):
+    """What makes the host wait for the device, so that the time measured is the time it took."""
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+
+
 def naive_border_weights(instances, w0=10.0, sigma=5.0):
     """One distance transform per cell over the whole image, sorted."""
     ids = np.unique(instances[instances > 0])
@@ -99,10 +104,6 @@ def augmentations(repetitions, device):
         displacement = elastic_displacement((572, 572), device=device)
         warp(image_here, displacement), warp(labels_here, displacement, mode="nearest")
 
-    def wait():
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
     try:
         import elasticdeform
     except ImportError as error:
@@ -111,7 +112,7 @@ def augmentations(repetitions, device):
         yield "elastic deformation, 572 x 572 with labels, against elasticdeform (linear)", 5, side_by_side(
             ours,
             lambda: elasticdeform.deform_random_grid([image, labels], sigma=10, points=3, order=[1, 0], mode="mirror"),
-            repetitions, wait=wait,
+            repetitions, wait=waiting(device),
         )  # fmt: skip
     try:
         from monai.transforms import Rand2DElasticd
@@ -122,7 +123,7 @@ def augmentations(repetitions, device):
                               mode=["bilinear", "nearest"], padding_mode="reflection", device=device)  # fmt: skip
         pair = {"image": image_here[None], "labels": labels_here[None].float()}
         yield "elastic deformation, 572 x 572 with labels, against MONAI (linear)", 5, side_by_side(
-            ours, lambda: peer(pair), repetitions, wait=wait
+            ours, lambda: peer(pair), repetitions, wait=waiting(device)
         )
 
 
@@ -137,10 +138,6 @@ def training_step(repetitions, device, base_channels):
     x, target, weight = training.random_tile(*material, 572, config, run.draw)
     x = x.contiguous(memory_format=torch.contiguous_format)
 
-    def wait():
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
     def plain_step():
         optimizer.zero_grad()
         weighted_cross_entropy(plain(x), target, weight).backward()
@@ -149,13 +146,13 @@ def training_step(repetitions, device, base_channels):
     def our_step():
         run.advance(*training.random_tile(*material, 572, config, run.draw))
 
-    step = side_by_side(our_step, plain_step, repetitions, wait=wait)
+    step = side_by_side(our_step, plain_step, repetitions, wait=waiting(device))
     yield f"training step at 572, width {base_channels}, against a plain float32 loop", 2, step
 
     def our_augmentation():
         training.random_tile(*material, 572, config, run.draw)
 
-    share = side_by_side(our_augmentation, our_step, repetitions, wait=wait)
+    share = side_by_side(our_augmentation, our_step, repetitions, wait=waiting(device))
     yield "training step over its augmentation (10: a tenth of the step)", 10, share
 
 

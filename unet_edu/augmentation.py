@@ -135,7 +135,7 @@ def augment(image, labels=None, weights=None, *, tile=None, augmentation=None, g
     ValueError : labels or weights of another size than the image
     """
     for name, other in (("labels", labels), ("weights", weights)):
-        if other is not None and (len(other), *other.shape[1:]) != (len(image), *image.shape[-2:]):
+        if other is not None and other.shape != (len(image), *image.shape[-2:]):
             raise ValueError(
                 f"{name} {tuple(other.shape)}: must be (N, H, W) = {(len(image), *image.shape[-2:])}, as the image"
             )

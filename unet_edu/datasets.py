@@ -69,7 +69,7 @@ class Dataset:
             raise ValueError(f"fold={fold}: must be 0 to {folds - 1}, or None to hold out nothing")
         number = np.unique(self.groups, return_inverse=True)[1]  # 0, 1, ... whatever the groups are called
         out = [i for i in everything if number[i] % folds == fold]
-        train = [i for i in everything if i not in out and all(abs(i - o) > self.gap for o in out)]
+        train = [i for i in everything if all(abs(i - o) > self.gap for o in out)]
         if not (train and out):
             count = len(set(self.groups))
             raise ValueError(f"folds={folds}: {count} groups cannot be split so; use 2 to {count} folds")

@@ -86,6 +86,13 @@ def mirror(start, stop, length):
     return np.where(folded < length, folded, 2 * length - 2 - folded)
 
 
+def scaled(image, scale):
+    """(C, H, W) array as the network sees it: integers divided by `scale`, floats as they are."""
+    image = np.asarray(image)
+    image = image / scale if np.issubdtype(image.dtype, np.integer) else image
+    return image.reshape(-1, *image.shape[-2:])
+
+
 def _read(image, corner, tile, margin, scale):
     """Float tensor (C, H, W): the mirrored image around the tile whose logits begin at `corner`."""
     rows, columns = (
@@ -95,8 +102,7 @@ def _read(image, corner, tile, margin, scale):
     # One plain slice first: of a memory map or a zarr array only this window is read.
     window = np.asarray(image[..., rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
     x = window[..., rows - rows.min(), :][..., columns - columns.min()]
-    x = x / scale if np.issubdtype(x.dtype, np.integer) else x
-    return torch.from_numpy(np.ascontiguousarray(x.reshape(-1, *x.shape[-2:]), np.float64))
+    return torch.from_numpy(np.ascontiguousarray(scaled(x, scale), np.float64))
 
 
 def _corners(length, tile, depth):

@@ -15,7 +15,7 @@ from unet_edu.augmentation import Augmentation, augment
 from unet_edu.losses import weighted_cross_entropy
 from unet_edu.model import center_crop
 from unet_edu.progress import Progress
-from unet_edu.tiling import predict
+from unet_edu.tiling import predict, scaled
 from unet_edu.weight_map import border_weights, class_weights
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -157,7 +157,6 @@ class _Run:
 
     def advance(self, x, target, weight):
         """One step: loss of a tile, gradient, clipping, momentum."""
-        self.model.train()
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             logits = self.forward(x)
         loss = weighted_cross_entropy(logits, target, weight)
@@ -210,22 +209,19 @@ class _Run:
 
         def set_plain(values):
             self.step, self.seconds, self.scores = values
+            self.schedule.last_epoch = self.step
 
         cuda = self.device.type == "cuda"
         return {
             "plain": (lambda: (self.step, self.seconds, self.scores), set_plain),
             "model": (self.model.state_dict, self.model.load_state_dict),
             "optimizer": (self.optimizer.state_dict, self.optimizer.load_state_dict),
-            "schedule": (lambda: self.schedule.last_epoch, self._set_schedule),
             "scaler": (self.scaler.state_dict, self.scaler.load_state_dict),
             "draw": (self.draw.get_state, self.draw.set_state),
             "random": (torch.get_rng_state, torch.set_rng_state),
             "cuda_random": (torch.cuda.get_rng_state, torch.cuda.set_rng_state) if cuda else (list, list),
             "losses": (lambda: self.losses, self.losses.copy_),
         }
-
-    def _set_schedule(self, step):
-        self.schedule.last_epoch = step
 
 
 def random_tile(images, classes, weights, tile, config, generator):
@@ -303,6 +299,4 @@ def _check(dataset, indices, held_out):
 
 def _float(image, scale, device):
     """(C, H, W) float32 tensor; integers are divided by `scale`."""
-    array = np.asarray(image)
-    scaled = array / scale if np.issubdtype(array.dtype, np.integer) else array
-    return torch.as_tensor(np.array(scaled.reshape(-1, *array.shape[-2:]), np.float32), device=device)
+    return torch.as_tensor(np.array(scaled(image, scale), np.float32), device=device)
