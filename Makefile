@@ -26,6 +26,7 @@ benchmark: env
 	# elasticdeform's wheel was built for NumPy 1: from its source, it serves NumPy 2.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-binary elasticdeform -e '.[benchmark]'
 	$(BIN)/python -m benchmarks.components
+	$(BIN)/python -m benchmarks.metrics
 
 clean:
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache

@@ -209,3 +209,88 @@ def test_softmax_of_half_precision_logits_is_exact():
 def test_four_axes_are_refused():
     with pytest.raises(ValueError, match=r"must be \(H, W\) or \(C, H, W\)"):
         predict(UNet(base_channels=1, depth=1), np.zeros((1, 1, 20, 20)))
+
+
+class Equivariant(torch.nn.Module):
+    """Classes by grey value alone, so that turning the image turns the answer and does nothing else."""
+
+    in_channels, num_classes, depth, scale = 1, 2, 2, 255.0
+
+    def __init__(self):
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.tensor([[[[1.0]], [[-1.0]]]]))
+
+    def forward(self, x):
+        margin = geometry.margin(self.depth)
+        return x[:, :, margin:-margin, margin:-margin] * self.slope
+
+
+def smooth(height, width):
+    y, x = np.mgrid[:height, :width]
+    return np.sin(x / 9) * np.cos(y / 7 + x / 20)
+
+
+@pytest.mark.parametrize("rotations", [2, 3, 4, 7, 8])
+@pytest.mark.parametrize("size", [(60, 60), (47, 80), (33, 70)])
+def test_rotations_of_what_does_not_depend_on_rotation(rotations, size):
+    image = smooth(*size)
+    expected = predict(Equivariant(), image)
+    found = predict(Equivariant(), image, rotations=rotations)
+    assert found.shape == expected.shape
+    assert_allclose(found.sum(0), 1, atol=1e-5)
+    assert_allclose(found, expected, atol=1e-6 if rotations in (2, 4) else 0.05)
+    inner = np.s_[:, 1:-1, 1:-1]  # half a pixel of the mirrored border is mixed into the outermost
+    assert_allclose(found[inner], expected[inner], atol=0.005)
+
+
+def test_quarter_turns_equal_a_mean_by_hand():
+    model, image = network(dtype=torch.float64), np.random.default_rng(0).random((33, 52))
+    turns = [np.rot90(predict(model, np.rot90(image, k).copy()), -k, (1, 2)) for k in range(4)]
+    assert_allclose(predict(model, image, rotations=4), np.mean(turns, 0), atol=1e-12)
+    assert abs(np.mean(turns, 0) - turns[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_turns_are_continuous(degrees):
+    """A hair beside a quarter turn, values are interpolated that the quarter turn moves exactly."""
+    image = smooth(31, 40)[None]
+    exact, near = tiling.rotate(image, degrees), tiling.rotate(image, degrees + 1e-6)
+    assert [near.shape[1] - exact.shape[1], near.shape[2] - exact.shape[2]] == [1, 1]  # a canvas a pixel larger,
+    between = (near[:, 1:, 1:] + near[:, :-1, :-1]) / 2  # so its pixels lie between those of the other
+    assert_allclose(between[:, 1:-1, 1:-1], exact[:, 1:-1, 1:-1], atol=0.05)
+    back = tiling.rotate_back(near, degrees + 1e-6, image.shape[1:])
+    assert_allclose(back[:, 1:-1, 1:-1], image[:, 1:-1, 1:-1], atol=0.01)
+
+
+def test_a_rotated_image_lies_wholly_on_its_canvas_and_goes_on_mirrored():
+    image = np.ones((1, 20, 50))
+    for degrees in (10, 51.4, 100, 200, 300):
+        assert_allclose(tiling.rotate(image, degrees), 1)  # mirrored, so no dark corner
+        place = tiling.rotate_back(np.ones((1, 90, 90)), degrees, (20, 50))
+        assert_allclose(place, 1)
+    height, width = tiling.rotate(image, 30).shape[1:]
+    assert height >= 20 * np.cos(np.pi / 6) + 50 * np.sin(np.pi / 6)
+    assert width >= 20 * np.sin(np.pi / 6) + 50 * np.cos(np.pi / 6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 1)])
+def test_rotations_of_the_smallest_images(size):
+    found = predict(network(), np.ones(size, np.uint8), rotations=7)
+    assert found.shape == (3, *size)
+    assert_allclose(found.sum(0), 1, atol=1e-5)
+
+
+def test_rotations_of_integers_and_channels():
+    model = network(2)
+    image = np.random.default_rng(0).integers(0, 256, (2, 30, 34), dtype=np.uint8)
+    assert_allclose(predict(model, image, rotations=3), predict(model, image / 255, rotations=3), atol=1e-5)
+    assert predict(model, image, rotations=3).dtype == np.float32
+
+
+def test_bad_rotations():
+    model, image = network(), np.zeros((8, 8))
+    with pytest.raises(ValueError, match="rotations=7 with out: .* use out=None"):
+        predict(model, image, rotations=7, out=np.zeros((3, 8, 8)))
+    for wrong in (0, -1, 2.5):
+        with pytest.raises(ValueError, match="must be a whole number, 1 or more"):
+            predict(model, image, rotations=wrong)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from unet_edu import geometry
 from unet_edu.progress import Progress
@@ -9,7 +10,7 @@ from unet_edu.progress import Progress
 LARGEST_TILE = 772  # side of its logits; a full-width network needs about 2 GB for it, a 512 image one pass
 
 
-def predict(model, image, *, output_tile=None, autocast=None, device=None, progress=False, out=None):
+def predict(model, image, *, output_tile=None, autocast=None, device=None, rotations=1, progress=False, out=None):
     """Class probabilities of every pixel of an image of any size (Sec. 2, Fig. 2).
 
     The image is cut into tiles whose valid outputs lie side by side; the context that a tile lacks at
@@ -27,6 +28,8 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, progr
         (4, 20, ..., 388, ... at depth 4); None chooses tiles of at most 772 pixels that waste little
     autocast : None computes in the model's own dtype, torch.bfloat16 or torch.float16 in that one
     device : where to compute; the model is moved there. None: where the model is
+    rotations : n averages the probabilities of the image turned by 360 k / n degrees, k = 0 .. n - 1 (Sec. 4
+        averages 7, and does not say which); costs n predictions and more, and needs the whole image in memory
     progress : show a progress line
     out : (K, H, W) array to write into (memory map, zarr, ...); None makes a NumPy array
 
@@ -37,9 +40,15 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, progr
     Raises
     ------
     ValueError : wrong number of axes or channels, an empty image, an `output_tile` that is no output
-        size, an `out` of another shape; TypeError : an image that is neither integer nor float
+        size, an `out` of another shape, rotations < 1, or > 1 with an `out`;
+    TypeError : an image that is neither integer nor float
     """
     height, width = _checked_shape(image, model)
+    if rotations != 1:
+        _check_rotations(rotations, out)
+        options = {"output_tile": output_tile, "autocast": autocast, "device": device, "progress": progress}
+        image = scaled(image, model.scale)
+        return _mean_over_rotations(lambda turned: predict(model, turned, **options), image, rotations)
     parameter = next(model.parameters())
     dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
     shape = model.num_classes, height, width
@@ -91,6 +100,55 @@ def scaled(image, scale):
     image = np.asarray(image)
     image = image / scale if np.issubdtype(image.dtype, np.integer) else image
     return image.reshape(-1, *image.shape[-2:])
+
+
+def rotate(image, degrees):
+    """An image turned about its center, counter-clockwise, on a canvas that holds all of it.
+
+    Takes and returns (C, H, W) floats. What lies beyond the image is mirrored, as at the border of a tile. Quarter
+    turns are exact, in between values are interpolated linearly, as in training.
+    """
+    if degrees % 90 == 0:
+        return np.rot90(image, degrees // 90, axes=(1, 2))
+    height, width = image.shape[1:]
+    sine, cosine = abs(np.sin(np.radians(degrees))), abs(np.cos(np.radians(degrees)))
+    canvas = int(np.ceil(height * cosine + width * sine)), int(np.ceil(height * sine + width * cosine))
+    return _resample(image, _turned(canvas, (height, width), -degrees))
+
+
+def rotate_back(turned, degrees, shape):
+    """Undo `rotate`: (C, H, W) of the given (H, W). Linear weights sum to 1, and so do probabilities still."""
+    if degrees % 90 == 0:
+        return np.rot90(turned, -degrees // 90, axes=(1, 2))
+    return _resample(turned, _turned(shape, turned.shape[1:], degrees))
+
+
+def _turned(shape, source, degrees):
+    """Where each pixel of an image of `shape` lies in a `source` turned by -degrees about the common center."""
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    y, x = np.mgrid[: shape[0], : shape[1]] - (np.array(shape)[:, None, None] - 1) / 2
+    center_y, center_x = (np.array(source) - 1) / 2
+    return cosine * y - sine * x + center_y, sine * y + cosine * x + center_x
+
+
+def _resample(image, place):
+    return np.stack([ndimage.map_coordinates(channel, place, order=1, mode="mirror") for channel in image])
+
+
+def _check_rotations(rotations, out):
+    if isinstance(rotations, bool) or not isinstance(rotations, (int, np.integer)) or rotations < 1:
+        raise ValueError(f"rotations={rotations!r}: must be a whole number, 1 or more; the paper uses 7")
+    if out is not None:
+        raise ValueError(f"rotations={rotations} with out: the mean needs the whole image in memory; use out=None")
+
+
+def _mean_over_rotations(predict, image, rotations):
+    """Mean of the predictions of a (C, H, W) float image at each angle, all in the image's own frame."""
+    total = 0
+    for k in range(rotations):
+        degrees = 360 * k / rotations
+        total = total + rotate_back(predict(rotate(image, degrees)), degrees, image.shape[1:])
+    return total / rotations
 
 
 def _read(image, corner, tile, margin, scale):

@@ -84,18 +84,39 @@ def border_weights(instances, w0=10.0, sigma=5.0):
     ------
     ValueError : not two-dimensional, negative ids, w0 < 0, sigma <= 0; TypeError : not integer
     """
-    instances = _checked(instances)
     if w0 < 0 or sigma <= 0:
         raise ValueError(f"w0={w0}, sigma={sigma}: use w0 >= 0 and sigma > 0, such as 10 and 5")
+    reach = sigma * np.sqrt(2 * np.log(max(w0, NEGLIGIBLE) / NEGLIGIBLE))
+    nearest, second = nearest_distances(instances, reach)
+    return (w0 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2))).astype(np.float32)
+
+
+def nearest_distances(instances, reach):
+    """d1 and d2 of Eq. 2: exact Euclidean distances to the nearest and the second nearest cell, 0 inside.
+
+    Parameters
+    ----------
+    instances : (H, W) integer array, 0 = background, one id per cell
+    reach : pixels up to which distances are wanted; farther ones may be infinite
+
+    Returns
+    -------
+    (d1, d2), both (H, W) float32, infinite where there is no such cell
+
+    Raises
+    ------
+    ValueError : not two-dimensional, negative ids; TypeError : not integer
+    """
+    instances = _checked(instances)
     if instances.max() > instances.size:  # find_objects makes a list as long as the largest id
         ids, instances = np.unique(instances, return_inverse=True)
         instances = instances + (ids[0] > 0)
     nearest, second = np.full((2, *instances.shape), np.inf, np.float32)
-    for cell, window in _windows(instances, sigma * np.sqrt(2 * np.log(max(w0, NEGLIGIBLE) / NEGLIGIBLE))):
+    for cell, window in _windows(instances, reach):
         distance = ndimage.distance_transform_edt(instances[window] != cell).astype(np.float32)
         second[window] = np.minimum(second[window], np.maximum(nearest[window], distance))
         nearest[window] = np.minimum(nearest[window], distance)
-    return (w0 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2))).astype(np.float32)
+    return nearest, second
 
 
 def weight_map(instances, *, w0=10.0, sigma=5.0, frequencies=None, known=None):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from unet_edu.metrics.inputs import checked
 from unet_edu.metrics.thresholds import THRESHOLDS
 
 
@@ -22,7 +23,7 @@ def pixel_error(labels, probability):
 
     Raises
     ------
-    ValueError : shapes that differ or are neither (H, W) nor (Z, H, W), no cell pixel in the labels, negative labels,
+    ValueError : shapes that differ or are neither (H, W) nor (Z, H, W), no cell in the labels, negative labels,
         probabilities outside [0, 1]
     """
     return 1 - max(pixel_f_scores(labels, probability))
@@ -30,21 +31,10 @@ def pixel_error(labels, probability):
 
 def pixel_f_scores(labels, probability):
     """F-score of the class cell at each of `THRESHOLDS`; a pixel is a cell where probability > threshold."""
-    labels, probability = np.asarray(labels), np.asarray(probability, np.float64)  # thresholds are doubles
-    if labels.shape != probability.shape or labels.ndim not in (2, 3):
-        raise ValueError(
-            f"labels {labels.shape}, probability {probability.shape}: must both be (H, W) or (Z, H, W)"
-        )
-    cell = labels > 0
-    if (labels < 0).any():
-        raise ValueError("labels hold negative values: leave unknown pixels out, or call them membrane (0)")
-    if not ((probability >= 0) & (probability <= 1)).all():  # NaN fails too
-        raise ValueError("probability holds values outside [0, 1] or NaN: divide 8-bit maps by 255")
-    if not cell.any():
-        raise ValueError("labels hold no cell pixel: the F-score is not defined; use labels that are nonzero in cells")
+    cells, probability = checked(labels, probability)
     scores = []
     for threshold in THRESHOLDS:
         predicted = probability > threshold
-        hits = np.count_nonzero(cell & predicted)
-        scores.append(float(2 * hits / (np.count_nonzero(cell) + np.count_nonzero(predicted))))
+        hits = np.count_nonzero(cells & predicted)
+        scores.append(float(2 * hits / (np.count_nonzero(cells) + np.count_nonzero(predicted))))
     return scores
