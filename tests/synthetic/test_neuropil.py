@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from unet_edu.synthetic import membranes, separate
+from unet_edu.synthetic import membranes
+from unet_edu.synthetic.neuropil import separate
 
 # Small fields are the hard ones: a slice may hold one cell, or none of its borders.
 SIZES_AND_SEEDS = [(32, 0), (32, 7), (33, 57), (47, 45), (64, 1), (128, 1), (256, 3), (301, 4)]

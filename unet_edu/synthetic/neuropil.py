@@ -7,7 +7,9 @@ neurites compete for space, membrane is what lies between them, and the microgra
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
+
+from unet_edu.synthetic.texture import check, field
 
 MARGIN = 48                 # px; neurites centred outside the image reach into it
 AREA_PER_NEURITE = 1900     # px; leaves about 40 profiles in 256 x 256, nearly as many as in the challenge
@@ -51,11 +53,7 @@ def membranes(slices=12, size=256, seed=0):
     TypeError : an argument is not an integer
     ValueError : slices < 1, size < 32, seed < 0
     """
-    for name, value, least in (("slices", slices, 1), ("size", size, 32), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name}={value!r}: must be an integer; use a whole number >= {least}")
-        if value < least:
-            raise ValueError(f"{name}={value}: must be at least {least}; use {least} or more")
+    check(slices=(slices, 1), size=(size, 32), seed=(seed, 0))
     rng = np.random.default_rng(seed)
     shape = slices, size, size
     neurites = grow(rng, size)
@@ -76,19 +74,6 @@ def membranes(slices=12, size=256, seed=0):
         grey = mitochondria(neurites, owner, frame, clearance, z, grey)
         images[z] = expose(rng, stain(grey, ratio, clearance, cut[z]), noisy=2 * z >= slices)
     return images, instances
-
-
-def field(rng, shape, scale, depth):
-    """Complex Gaussian random field; real and imaginary part are independent, mean 0, deviation 1.
-
-    Smooth over `scale` pixels within a slice and over `depth` slices across.
-    """
-    padded = shape[0] + 3 * depth, *shape[1:]     # the transform is periodic; the stack must not be
-    fz, fy, fx = np.ix_(*(fft.fftfreq(n) for n in padded))
-    transfer = np.exp(-2 * np.pi**2 * (scale**2 * (fy**2 + fx**2) + (depth * fz) ** 2))
-    transfer *= np.sqrt(transfer.size / (transfer**2).sum())
-    white = rng.standard_normal((*padded, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    return fft.ifftn(white * transfer.astype(np.float32), norm="ortho")[: shape[0]]
 
 
 def grow(rng, size):
