@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from unet_edu import datasets
+from unet_edu import datasets, synthetic
 
 
 @pytest.fixture
@@ -58,6 +58,17 @@ def test_synthetic_set():
     for classes, instances in zip(data.classes, data.instances, strict=True):
         assert np.array_equal(classes > 0, instances > 0)
         assert ndimage.label(classes)[1] == len(np.unique(instances)) - 1
+
+
+def test_synthetic_cells():
+    data = datasets.load("synthetic-cells")
+    assert np.shape(data.images) == np.shape(data.instances) == (12, 256, 256)
+    assert np.array_equal(data.classes, np.asarray(data.instances) > 0)  # and nothing is unknown
+    assert data.pixels_sha256 == datasets.pixels_sha256([data.images])
+    assert datasets.available("synthetic-cells")
+    assert data.split(0, 2) == ([6, 7, 8, 9, 10, 11], [0, 1, 2, 3, 4, 5])  # one sequence or the other
+    assert np.array_equal(data.images[:6], synthetic.cells(6, 256, seed=0)[0])
+    assert np.array_equal(data.instances[6:], synthetic.cells(6, 256, seed=1)[1])
 
 
 def test_split_none_holds_out_nothing():

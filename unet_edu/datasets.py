@@ -23,7 +23,7 @@ from unet_edu.resources import data_path
 Images = Sequence[np.ndarray] | np.ndarray  # of several images: a list, or one array (images, H, W)
 
 REAL = json.loads(data_path("manifest.json").read_text(encoding="utf-8"))
-NAMES = (*REAL, "synthetic-membranes")
+NAMES = (*REAL, "synthetic-membranes", "synthetic-cells")
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
 
     Parameters
     ----------
-    name : "isbi2012" (30 slices of 512 x 512, in six blocks of five), or "synthetic-membranes"
-        (12 slices of 256 x 256, made on the spot from a seed, in six blocks of two)
+    name : "isbi2012" (30 slices of 512 x 512, in six blocks of five), "synthetic-membranes"
+        (12 slices of 256 x 256, made on the spot from a seed, in six blocks of two), or "synthetic-cells"
+        (12 frames of 256 x 256, made likewise, in two sequences of six)
     root : folder that holds a folder `name`; None looks in $UNET_EDU_DATA, then in the cache
 
     Returns
@@ -97,6 +98,8 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
     _check_name(name)
     if name == "synthetic-membranes":
         return _synthetic_membranes()
+    if name == "synthetic-cells":
+        return _synthetic_cells()
     return _isbi2012(find(name, root))
 
 
@@ -187,6 +190,20 @@ def _synthetic_membranes() -> Dataset:
         groups=np.arange(12) // 2,
         pixels_sha256=pixels_sha256([images]),
         gap=1,
+    )
+
+
+def _synthetic_cells() -> Dataset:
+    sequences = [synthetic.cells(frames=6, size=256, seed=seed) for seed in (0, 1)]
+    images, instances = (np.concatenate(parts) for parts in zip(*sequences, strict=True))
+    return Dataset(
+        name="synthetic-cells",
+        origin="Synthetic: two sequences drawn by unet_edu.synthetic.cells with seeds 0 and 1; no culture",
+        images=images,
+        classes=(instances > 0).astype(np.int8),
+        instances=instances,
+        groups=np.arange(12) // 6,
+        pixels_sha256=pixels_sha256([images]),
     )
 
 
