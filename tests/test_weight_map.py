@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from unet_edu.weight_map import border_weights, class_weights, separate_touching, weight_map
+from unet_edu.weight_map import (
+    border_weights,
+    class_frequencies,
+    class_weights,
+    separate_touching,
+    touching_pairs,
+    weight_map,
+)
 
 EIGHT = np.ones((3, 3))
 
@@ -195,3 +202,51 @@ def test_more_bad_arguments():
         border_weights(np.zeros((3, 3), int), w0=-1)
     with pytest.raises(ValueError, match="classes -2 to 0: must be -1 to 1"):
         class_weights(np.array([[0, -2]]), [0.5, 0.5])
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_touching_pairs_equal_the_naive_version(seed, diagonal):
+    instances = cells(seed=seed)
+    expected = set()
+    for i in np.unique(instances)[1:]:
+        around = ndimage.binary_dilation(instances == i, EIGHT if diagonal else None)
+        expected |= {(min(i, j), max(i, j)) for j in np.unique(instances[around]) if j not in (0, i)}
+    assert len(expected) > 2
+    assert touching_pairs(instances, diagonal=diagonal).tolist() == sorted(map(list, expected))
+
+
+@pytest.mark.parametrize("turned", range(4))
+def test_corners_touch_only_diagonally(turned):
+    instances = np.rot90([[0, 3, 0], [2, 0, 0], [0, 0, 9]], turned)
+    assert touching_pairs(instances).tolist() == [[2, 3]]
+    assert touching_pairs(instances, diagonal=False).tolist() == []
+    beside = np.rot90([[4, 1, 0], [4, 1, 0], [0, 0, 7]], turned)
+    assert touching_pairs(beside, diagonal=False).tolist() == [[1, 4]]
+    assert touching_pairs(beside).tolist() == [[1, 4], [1, 7]]
+
+
+def test_no_cells_touch_after_separation():
+    assert len(touching_pairs(separate_touching(cells()))) == 0
+    assert touching_pairs(np.zeros((1, 1), int)).shape == (0, 2)
+    with pytest.raises(TypeError, match="ids are integers"):
+        touching_pairs(np.zeros((2, 2)))
+
+
+def test_class_frequencies_are_of_the_known_pixels_of_all_images():
+    images = [np.array([[0, 0, 1, -1]]), np.array([[2], [0], [-1]])]
+    assert class_frequencies(images, 3).tolist() == [3 / 5, 1 / 5, 1 / 5]
+    assert class_frequencies(images, 4).tolist() == [3 / 5, 1 / 5, 1 / 5, 0]
+    assert class_frequencies([np.array([[True, False]])], 2).tolist() == [0.5, 0.5]
+    balanced = [class_weights(image, class_frequencies(images, 3)) for image in images]
+    totals = [sum(w[i == k].sum() for w, i in zip(balanced, images, strict=True)) for k in range(3)]
+    np.testing.assert_allclose(totals, 5 / 3, rtol=1e-6)
+
+
+def test_bad_classes_have_no_frequencies():
+    with pytest.raises(ValueError, match="classes 0 to 2: must be -1 to 1"):
+        class_frequencies([np.array([[0, 2]])], 2)
+    with pytest.raises(ValueError, match="classes -2 to 0: must be -1 to 1"):
+        class_frequencies([np.array([[0, -2]])], 2)
+    with pytest.raises(ValueError, match="no pixel is known"):
+        class_frequencies([np.full((2, 2), -1)], 2)

@@ -32,6 +32,55 @@ def separate_touching(instances):
     return np.where((highest == instances) & (lowest == instances), instances, 0).astype(instances.dtype)
 
 
+def touching_pairs(instances, *, diagonal=True):
+    """Pairs of cells with adjacent pixels.
+
+    Parameters
+    ----------
+    instances : (H, W) integer array, 0 = background, one id per cell
+    diagonal : whether pixels that share only a corner are adjacent
+
+    Returns
+    -------
+    (pairs, 2) array of ids, the lower first, each pair once
+
+    Raises
+    ------
+    ValueError : not two-dimensional or negative ids; TypeError : not integer
+    """
+    instances = _checked(instances)
+    neighbors = [(instances[1:], instances[:-1]), (instances[:, 1:], instances[:, :-1])]
+    if diagonal:
+        neighbors += [(instances[1:, 1:], instances[:-1, :-1]), (instances[1:, :-1], instances[:-1, 1:])]
+    pairs = [np.stack([a, b], -1)[(a != b) & (a > 0) & (b > 0)] for a, b in neighbors]
+    return np.unique(np.sort(np.concatenate(pairs)), axis=0)
+
+
+def class_frequencies(classes, num_classes):
+    """Share of each class among the known pixels of a training set, as `class_weights` needs them.
+
+    Parameters
+    ----------
+    classes : the (H, W) integer arrays of all images, 0 .. num_classes - 1, -1 = unknown
+    num_classes : number of classes K
+
+    Returns
+    -------
+    (K,) float array that sums to 1; 0 for a class that never occurs
+
+    Raises
+    ------
+    ValueError : a class outside -1 .. num_classes - 1, no known pixel
+    """
+    counts = np.zeros(num_classes)
+    for image in classes:
+        image = _checked_classes(image, num_classes)
+        counts += np.bincount(image[image >= 0], minlength=num_classes)
+    if not counts.any():
+        raise ValueError("classes: no pixel is known; add images with a class of 0 or more")
+    return counts / counts.sum()
+
+
 def class_weights(classes, frequencies):
     """Weight w_c of each pixel that balances the classes: 1 / (number of classes * frequency).
 
@@ -58,9 +107,7 @@ def class_weights(classes, frequencies):
             f"frequencies={frequencies.tolist()}: class {absent} never occurs in the training set and has no weight;"
             " leave it out of the classes or add images that show it"
         )
-    classes = np.asarray(classes).astype(int)
-    if classes.min(initial=0) < -1 or classes.max(initial=0) >= len(frequencies):
-        raise ValueError(f"classes {classes.min()} to {classes.max()}: must be -1 to {len(frequencies) - 1}")
+    classes = _checked_classes(classes, len(frequencies))
     weights = frequencies.sum() / (len(frequencies) * frequencies)
     return np.append(weights, 0.0)[classes].astype(np.float32)  # index -1 is the last: unknown
 
@@ -149,6 +196,13 @@ def _windows(instances, reach):
     for cell, box in enumerate(ndimage.find_objects(instances), start=1):
         if box is not None:
             yield cell, tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in box)
+
+
+def _checked_classes(classes, num_classes):
+    classes = np.asarray(classes).astype(int)
+    if classes.min(initial=0) < -1 or classes.max(initial=0) >= num_classes:
+        raise ValueError(f"classes {classes.min()} to {classes.max()}: must be -1 to {num_classes - 1}")
+    return classes
 
 
 def _checked(instances):
