@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from unet_edu import cli
+from unet_edu import cli, datasets
 
 
 def test_help_does_not_load_torch():
@@ -24,6 +24,14 @@ def test_every_command_has_help_with_an_example(command, capsys):
         cli.main([*command, "--help"])
     assert exit_.value.code == 0
     assert f"example: unet-edu {' '.join(command)}".rstrip() in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["fetch", "verify"])
+def test_help_names_every_real_set(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["data", command, "--help"])
+    assert "NAME isbi2012, phc-u373 or dic-hela" in " ".join(capsys.readouterr().out.split())
+    assert cli.REAL.replace(" or ", ", ").split(", ") == list(datasets.REAL)
 
 
 def test_misuse_is_exit_code_2(capsys):

@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -164,15 +165,19 @@ def test_other_shape(tiny):
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match=r"'isbi': must be one of isbi2012, synthetic-membranes"):
+    with pytest.raises(ValueError, match=r"'isbi': must be one of isbi2012, phc-u373, dic-hela, synthetic-membranes"):
         datasets.load("isbi")
 
 
 def test_manifest_is_complete():
     for entry in datasets.REAL.values():
         assert {"title", "archive", "cite", "terms", "files"} <= entry.keys()
+        assert all(entry[part] for part in ("title", "archive", "cite", "terms"))
         for file in entry["files"].values():
             assert len(file["pixels_sha256"]) == 64
+    frames = {name: sum("/t" in file for file in entry["files"]) for name, entry in datasets.REAL.items()}
+    assert frames == {"isbi2012": 0, "phc-u373": 34, "dic-hela": 18}
+    assert [len(entry["files"]) for entry in datasets.REAL.values()] == [3, 4 * 34, 4 * 18]
 
 
 def test_folds_of_the_published_layout(tiny):
@@ -213,3 +218,48 @@ def test_the_named_folder_comes_before_the_cache(tiny, monkeypatch):
     (datasets.cache_dir() / "isbi2012").mkdir(parents=True)
     monkeypatch.setenv("UNET_EDU_DATA", str(tiny))
     assert datasets.find("isbi2012") == tiny / "isbi2012"
+
+
+def test_folds_are_the_sets_own_unless_said_otherwise():
+    image = np.zeros((4, 4, 4))
+    data = datasets.Dataset("", "", image, image.astype(int), image.astype(int), np.arange(4), "", folds=2)
+    assert data.split(1) == data.split(1, 2) == ([0, 2], [1, 3])
+    assert data.split(1, 4) == ([0, 2, 3], [1])
+    with pytest.raises(ValueError, match="fold=2: must be 0 to 1"):
+        data.split(2)
+    with pytest.raises(ValueError, match="folds=0: "):
+        data.split(0, 0)
+    assert datasets.load("synthetic-membranes").folds == 3
+
+
+def test_every_set_states_its_terms(tiny):
+    assert datasets.load("isbi2012", tiny).terms == datasets.REAL["isbi2012"]["terms"]
+    assert datasets.load("isbi2012", tiny).folds == 3
+    assert datasets.load("synthetic-membranes").terms == "Free: drawn by this library."
+
+
+def test_card_by_hand():
+    instances = [np.array([[5, 5, 0, 0], [9, 0, 0, 0], [0, 4, 0, 2]]), np.zeros((2, 4), int), np.full((3, 4), 8)]
+    classes = [np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 2, -1, 1]]), np.full((2, 4), -1), np.ones((3, 4), int)]
+    images = [np.zeros((3, 4)), np.zeros((3, 2, 4)), np.zeros((3, 4))]  # the second has three channels
+    data = datasets.Dataset("", "", images, classes, instances, np.array([7, 3, 7]), "", num_classes=3, terms="mine")
+    assert datasets.card(data) == {
+        "images": {"count": 3, "by_group": [1, 2]},
+        "sizes": [[2, 4], [3, 4]],
+        "cells": {"min": 0, "median": 1.0, "max": 4},
+        "unknown": 9 / 32,
+        "touching_pairs": 2,  # 5 and 9 by a side, 4 and 9 by a corner
+        "class_frequencies": [pytest.approx(6 / 23), pytest.approx(16 / 23), pytest.approx(1 / 23)],
+        "terms": "mine",
+    }
+
+
+@pytest.mark.parametrize("name", datasets.NAMES)
+def test_every_set_has_a_card_that_fits_json(name):
+    if not datasets.available(name):
+        pytest.skip(f"{name} is not here: unet-edu data fetch {name}")
+    data = datasets.load(name)
+    card = json.loads(json.dumps(datasets.card(data)))
+    assert card == datasets.card(data)
+    assert card["images"]["count"] == sum(card["images"]["by_group"]) == len(data.images)
+    assert sum(card["class_frequencies"]) == pytest.approx(1)

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 DESCRIPTION = "U-Net as its paper describes it: data, training, prediction, scores."
+REAL = "isbi2012, phc-u373 or dic-hela"  # written out: the manifest is not read for --help
 
 
 def main(arguments=None):
@@ -33,14 +34,14 @@ def _parser():
         "fetch", help="download a data set from its publisher and verify its pixels",
         epilog="example: unet-edu data fetch isbi2012",
     )  # fmt: skip
-    fetch.add_argument("name", metavar="NAME", help="isbi2012")
+    fetch.add_argument("name", metavar="NAME", help=REAL)
     fetch.add_argument("--root", help="folder to put it in (default: $UNET_EDU_DATA, else the cache)")
     fetch.set_defaults(run=_fetch)
     verify = data.add_parser(
         "verify", help="compare the pixels on disk with the published ones",
         epilog="example: unet-edu data verify isbi2012",
     )  # fmt: skip
-    verify.add_argument("name", metavar="NAME", help="isbi2012")
+    verify.add_argument("name", metavar="NAME", help=REAL)
     verify.add_argument("--root", help="folder that holds it (default: $UNET_EDU_DATA, else the cache)")
     verify.set_defaults(run=_verify)
     return parser

@@ -17,8 +17,9 @@ import numpy as np
 import tifffile
 from scipy import ndimage
 
-from unet_edu import synthetic
+from unet_edu import cell_tracking, synthetic
 from unet_edu.resources import data_path
+from unet_edu.weight_map import class_frequencies, touching_pairs
 
 Images = Sequence[np.ndarray] | np.ndarray  # of several images: a list, or one array (images, H, W)
 
@@ -42,6 +43,8 @@ class Dataset:
     num_classes : number of classes
     gap : images this close to a held-out one are not trained on either: neighbouring slices of a stack
         show the same tissue
+    folds : into how many parts the set is split unless said otherwise
+    terms : what the images may be used for
     """
 
     name: str
@@ -53,14 +56,18 @@ class Dataset:
     pixels_sha256: str
     num_classes: int = 2
     gap: int = 0
+    folds: int = 3
+    terms: str = ""
 
-    def split(self, fold: int | None, folds: int = 3) -> tuple[list[int], list[int]]:
+    def split(self, fold: int | None, folds: int | None = None) -> tuple[list[int], list[int]]:
         """Indices of the images to train on, and of those held out.
 
-        Fold k of n holds out every n-th group, beginning with the k-th. None holds out nothing.
+        Fold k of n holds out every n-th group, beginning with the k-th; n is `folds`, None: the set's own.
+        Fold None holds out nothing.
         Raises ValueError for a fold outside 0 .. folds - 1, or one that leaves nothing on either side.
         """
         everything = range(len(self.images))
+        folds = self.folds if folds is None else folds
         if fold is None:
             return list(everything), []
         if folds < 2:
@@ -81,9 +88,10 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
 
     Parameters
     ----------
-    name : "isbi2012" (30 slices of 512 x 512, in six blocks of five), "synthetic-membranes"
-        (12 slices of 256 x 256, made on the spot from a seed, in six blocks of two), or "synthetic-cells"
-        (12 frames of 256 x 256, made likewise, in two sequences of six)
+    name : "isbi2012" (30 slices of 512 x 512, in six blocks of five), "phc-u373" (34 frames of 520 x 696)
+        and "dic-hela" (18 frames of 512 x 512), each of two sequences and annotated in part; made on the spot
+        from a seed: "synthetic-membranes" (12 slices of 256 x 256, in six blocks of two) and "synthetic-cells"
+        (12 frames of 256 x 256, in two sequences of six)
     root : folder that holds a folder `name`; None looks in $UNET_EDU_DATA, then in the cache
 
     Returns
@@ -100,7 +108,30 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
         return _synthetic_membranes()
     if name == "synthetic-cells":
         return _synthetic_cells()
-    return _isbi2012(find(name, root))
+    return (_isbi2012 if name == "isbi2012" else _cells)(name, find(name, root))
+
+
+def card(dataset: Dataset) -> dict:
+    """The seven figures that describe a data set.
+
+    Returns
+    -------
+    dict that fits JSON: "images" ("count" and "by_group", in the order of the groups), "sizes" ([H, W] of
+    every size there is), "cells" ("min", "median", "max" of an image), "unknown" (share of all pixels),
+    "touching_pairs" (cells of one image that are 8-adjacent), "class_frequencies" (shares of the known
+    pixels) and "terms"
+    """
+    cells = [len(np.unique(instances[instances > 0])) for instances in dataset.instances]
+    known = np.concatenate([np.ravel(classes) >= 0 for classes in dataset.classes])
+    return {
+        "images": {"count": len(dataset.images), "by_group": np.unique(dataset.groups, return_counts=True)[1].tolist()},
+        "sizes": [list(size) for size in sorted({np.shape(image)[-2:] for image in dataset.images})],
+        "cells": {"min": min(cells), "median": float(np.median(cells)), "max": max(cells)},
+        "unknown": float(1 - known.mean()),
+        "touching_pairs": sum(len(touching_pairs(instances)) for instances in dataset.instances),
+        "class_frequencies": class_frequencies(dataset.classes, dataset.num_classes).tolist(),
+        "terms": dataset.terms,
+    }
 
 
 def available(name: str, root: str | os.PathLike | None = None) -> bool:
@@ -126,27 +157,27 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unet-edu"
 
 
-def verified(path: Path, expected: dict) -> np.ndarray:
-    """Pixels of a TIFF file of a real set.
+def verified(path: Path, expected: dict, name: str | None = None) -> np.ndarray:
+    """Pixels of a TIFF file that must be as published, in shape, type and every value.
 
-    Raises FileNotFoundError if it is missing, ValueError if it is truncated or its shape, type or pixels
-    are not the published ones; both say what to run.
+    Raises FileNotFoundError if it is missing, ValueError if it is truncated or another one; both say what
+    to run if `name` says which real set it is part of.
     """
-    remedy = f"run: unet-edu data fetch {path.parent.name}"
+    remedy = f"; run: unet-edu data fetch {name}" if name else ""
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; {remedy}")
+        raise FileNotFoundError(f"{path} is missing{remedy}")
     try:
         pixels = tifffile.imread(path)
     except Exception as error:
-        raise ValueError(f"{path} cannot be read, perhaps cut short ({error}); {remedy}") from error
+        raise ValueError(f"{path} cannot be read, perhaps cut short ({error}){remedy}") from error
     if [*pixels.shape] != expected["shape"] or str(pixels.dtype) != expected["dtype"]:
         raise ValueError(
-            f"{path} is {pixels.dtype} {pixels.shape}, published: {expected['dtype']} {expected['shape']}; {remedy}"
+            f"{path} is {pixels.dtype} {pixels.shape}, published: {expected['dtype']} {expected['shape']}{remedy}"
         )
     if (found := pixels_sha256([pixels])) != expected["pixels_sha256"]:
         raise ValueError(
             f"{path} was altered: its pixels have SHA-256 {found[:12]}..., "
-            f"published: {expected['pixels_sha256'][:12]}...; {remedy}"
+            f"published: {expected['pixels_sha256'][:12]}...{remedy}"
         )
     return pixels
 
@@ -159,15 +190,14 @@ def pixels_sha256(images) -> str:
     return digest.hexdigest()
 
 
-def _isbi2012(folder: Path) -> Dataset:
+def _isbi2012(name: str, folder: Path) -> Dataset:
     images, labels = (
-        verified(folder / file, REAL["isbi2012"]["files"][file])
-        for file in ("train-volume.tif", "train-labels.tif")
+        verified(folder / file, REAL[name]["files"][file], name) for file in ("train-volume.tif", "train-labels.tif")
     )
     cells = labels > 0
     return Dataset(
-        name="isbi2012",
-        origin=REAL["isbi2012"]["title"],
+        name=name,
+        origin=REAL[name]["title"],
         images=images,
         classes=cells.astype(np.int8),
         instances=np.stack([ndimage.label(cell)[0] for cell in cells]),  # 4-connected, slice by slice
@@ -176,6 +206,30 @@ def _isbi2012(folder: Path) -> Dataset:
         groups=np.arange(30) // 5,
         pixels_sha256=pixels_sha256([images]),
         gap=1,
+        terms=REAL[name]["terms"],
+    )
+
+
+def _cells(name: str, folder: Path) -> Dataset:
+    files = REAL[name]["files"]
+    frames = cell_tracking.frames(files)
+
+    def read(part: str) -> list[np.ndarray]:
+        paths = (part.format(sequence=sequence, frame=frame) for sequence, frame in frames)
+        return [verified(folder / path, files[path], name) for path in paths]
+
+    images, labels, markers, silver = map(read, cell_tracking.PARTS)
+    instances = [label.astype(np.int32) for label in labels]
+    return Dataset(
+        name=name,
+        origin=REAL[name]["title"],
+        images=images,
+        classes=cell_tracking.classes(instances, markers, silver),
+        instances=instances,
+        groups=np.array([int(sequence) - 1 for sequence, _ in frames]),
+        pixels_sha256=pixels_sha256(images),
+        folds=2,  # the challenge scores each sequence for itself
+        terms=REAL[name]["terms"],
     )
 
 
@@ -190,6 +244,7 @@ def _synthetic_membranes() -> Dataset:
         groups=np.arange(12) // 2,
         pixels_sha256=pixels_sha256([images]),
         gap=1,
+        terms="Free: drawn by this library.",
     )
 
 
@@ -204,6 +259,8 @@ def _synthetic_cells() -> Dataset:
         instances=instances,
         groups=np.arange(12) // 6,
         pixels_sha256=pixels_sha256([images]),
+        folds=2,
+        terms="Free: drawn by this library.",
     )
 
 

@@ -14,7 +14,7 @@ def fetch(name, root=None, *, progress=True):
 
     Parameters
     ----------
-    name : a real set: "isbi2012"
+    name : a real set: "isbi2012", "phc-u373", "dic-hela"
     root : folder to put it in; None: $UNET_EDU_DATA, else the cache
     progress : show a progress line
 
@@ -52,7 +52,7 @@ def problems(name, folder=None):
     found = []
     for file, expected in datasets.REAL[name]["files"].items():
         try:
-            datasets.verified(folder / file, expected)
+            datasets.verified(folder / file, expected, name)
         except (OSError, ValueError) as error:
             found.append(str(error))
     return found
@@ -69,13 +69,19 @@ def _download(entry, folder, progress):
 
 
 def _unpack(archive, file, folder, expected):
-    members = [m for m in archive.namelist() if PurePosixPath(m).name == file and not m.startswith("__MACOSX")]
+    wanted = PurePosixPath(file).parts  # the end of the path, as one name occurs in several folders
+    members = [
+        member
+        for member in archive.namelist()
+        if PurePosixPath(member).parts[-len(wanted) :] == wanted and not member.startswith("__MACOSX")
+    ]
     if not members:
         raise OSError(f"the archive holds no {file}, only {', '.join(archive.namelist()[:8])}")
-    partial = folder / f"{file}.partial"
+    partial = folder / f"{wanted[-1]}.partial"
     try:
         partial.write_bytes(archive.read(members[0]))
         datasets.verified(partial, expected)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         os.replace(partial, folder / file)
     except ValueError as error:
         raise OSError(f"the archive holds another {file} than the published one: {error}") from error
