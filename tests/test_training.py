@@ -14,7 +14,7 @@ from unet_edu.metrics import pixel_error
 from unet_edu.model import UNet
 from unet_edu.tiling import predict
 from unet_edu.training import Divergence, TrainingConfig, train
-from unet_edu.weight_map import border_weights
+from unet_edu.weight_map import border_weights, class_weights, separate_touching
 
 SMALL = TrainingConfig(
     steps=6, output_tile=20, base_channels=2, depth=2, warmup=2, device="cpu", precision="float32", weighting="none"
@@ -36,9 +36,7 @@ def test_it_learns(membranes):
                             score_every=400, device="cpu", weighting="none")  # fmt: skip
     result = train(config, membranes, progress=False)
     assert result.losses[-50:].mean() < 0.7 * result.losses[:50].mean()
-    images, truth = (
-        np.stack([part[i] for i in result.held_out]) for part in (membranes.images, membranes.classes)
-    )
+    images, truth = (np.stack([part[i] for i in result.held_out]) for part in (membranes.images, membranes.classes))
     assert [score["step"] for score in result.scores] == [400, 800]
     assert result.scores[-1]["pixel_error"] < 0.95 * pixel_error(truth, images / 255.0)
 
@@ -512,3 +510,74 @@ def test_every_image_is_drawn():
     tiles = [training.random_tile(images, labels, None, 60, config, draw)[0] for _ in range(60)]
     counts = np.bincount([round(x.mean().item()) for x in tiles], minlength=3)
     assert counts.min() > 8
+
+
+def touching():
+    """Images of two cells that share a side, meet at a corner, stand apart; the columns on the right are unknown."""
+    instances = np.zeros((3, 64, 64), int)
+    instances[:, 10:30, 10:30] = 3
+    instances[0, 10:30, 30:40] = instances[1, 30:40, 30:40] = instances[2, 10:30, 34:44] = 8
+    classes = (instances > 0).astype(np.int8)
+    classes[:, :, 60:] = -1
+    classes[0, 28:30, 30:40] = -1  # a part of a cell nobody vouches for
+    classes[0, 50, 5] = 1  # and a class without an instance
+    images = classes * 100 + 100.0
+    return datasets.Dataset("made", "", images, classes, instances, np.arange(3), "")
+
+
+@pytest.mark.parametrize("weighting", ["none", "balance", "full"])
+def test_touching_cells_are_trained_with_a_ridge_between_them(weighting):
+    data = touching()
+    before = data.classes.copy()
+    config = replace(SMALL, weighting=weighting)
+    _, classes, weights = training._material(data, [0, 1, 2], config, torch.device("cpu"))
+    expected = before.copy()
+    expected[0, 10:28, 29:31] = 0
+    expected[0, 28:30, 29] = 0  # the other half of this ridge is unknown
+    assert np.array_equal(np.stack(classes), expected)
+    assert np.array_equal(data.classes, before)
+    if weighting == "none":
+        return
+    counts = np.bincount(expected[expected >= 0])
+    for i, weight in enumerate(weights):
+        cells = separate_touching(data.instances[0]) if i == 0 else data.instances[i]
+        border = border_weights(cells) * (expected[i] >= 0) if weighting == "full" else 0
+        np.testing.assert_allclose(weight, class_weights(expected[i], counts) + border, rtol=1e-6)
+
+
+def test_touching_cells_are_scored_against_their_whole_masks(monkeypatch):
+    data = touching()
+    monkeypatch.setattr(training, "predict", lambda _, image, autocast: np.stack([2 - image / 100, image / 100 - 1]))
+    assert training.score(None, data, [0]) == {"pixel_error": 0.0}
+
+
+@pytest.mark.parametrize("indices", [[0], [2, 5, 7], range(12)])
+def test_cells_with_membrane_between_them_are_trained_as_they_are(membranes, indices):
+    config = replace(SMALL, weighting="full")
+    _, classes, weights = training._material(membranes, indices, config, torch.device("cpu"))
+    counts = np.bincount(np.ravel([membranes.classes[i] for i in indices]))
+    for i, target, weight in zip(indices, classes, weights, strict=True):
+        assert np.array_equal(target, membranes.classes[i])
+        border = border_weights(membranes.instances[i])
+        assert np.array_equal(weight, class_weights(membranes.classes[i], counts) + border)
+
+
+def test_folds_are_those_of_the_data_set_and_are_recorded(membranes, tmp_path):
+    two = replace(membranes, folds=2)
+    result = train(SMALL, two, resume=tmp_path / "run.pt", progress=False)
+    assert SMALL.folds is None
+    assert result.config.folds == torch.load(tmp_path / "run.pt")["config"]["folds"] == 2
+    assert (result.train, result.held_out) == membranes.split(0, 2)
+    again = train(replace(SMALL, folds=2), membranes, resume=tmp_path / "run.pt", progress=False)
+    assert again.seconds == result.seconds  # the same run
+    assert train(replace(SMALL, folds=3), two, progress=False).held_out == membranes.split(0, 3)[1]
+    with pytest.raises(ValueError, match="folds=0"):
+        train(replace(SMALL, folds=0), membranes, progress=False)
+
+
+def test_partly_annotated_cells_train(tiny_cells):
+    data = datasets.load("dic-hela", tiny_cells)
+    result = train(replace(SMALL, weighting="full", fold=1), data, progress=False)
+    assert result.config.folds == 2
+    assert (result.train, result.held_out) == ([0, 1], [2])
+    assert np.isfinite(result.losses).all()

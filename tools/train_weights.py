@@ -55,15 +55,14 @@ def card(dataset, result):
     config, score = result.config, result.scores[-1]["pixel_error"]
     cores = torch.get_num_threads()
     took = f"{result.seconds / 60:.1f} minutes on {cores} CPU core{'s' if cores > 1 else ''}"
-    terms = datasets.REAL.get(dataset.name, {}).get("terms", "The images are synthetic and free.")
     return {
         "summary": (
             f"base width {config.base_channels}, trained on {len(result.train)} images of {dataset.name} for "
             f"{config.steps} steps ({took}); pixel error on the {len(result.held_out)} images held out "
-            f"(fold {config.fold}): {score:.4f}"
+            f"(fold {config.fold} of {config.folds}): {score:.4f}"
         ),
-        "data": dataset.name, "fold": config.fold, "seed": config.seed, "train": result.train,
-        "held_out": result.held_out, "pixel_error": score, "terms": terms,
+        "data": dataset.name, "fold": config.fold, "folds": config.folds, "seed": config.seed, "train": result.train,
+        "held_out": result.held_out, "pixel_error": score, "terms": dataset.terms,
     }  # fmt: skip
 
 

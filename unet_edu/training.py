@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from unet_edu.losses import weighted_cross_entropy
 from unet_edu.model import center_crop
 from unet_edu.progress import Progress
 from unet_edu.tiling import predict, scaled
-from unet_edu.weight_map import border_weights, class_weights
+from unet_edu.weight_map import border_weights, class_frequencies, class_weights, separate_touching, touching_pairs
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -41,7 +41,7 @@ class TrainingConfig:
     decay: float = 0.3  # last part of the steps, over which the rate falls to 0
     augmentation: Augmentation = field(default_factory=Augmentation)
     fold: int | None = 0  # which part of the groups is held out; None trains on everything
-    folds: int = 3
+    folds: int | None = None  # None: as many as the data set is made for; `train` puts their number here
     score_every: int = 0  # steps between scores of the held-out images; 0: only at the end
     checkpoint_every: int = 500  # steps between checkpoints, if `train` is given a place for them
     seed: int = 0
@@ -110,6 +110,8 @@ def train(config, dataset, *, resume=None, progress=True):
     """
     tile = geometry.input_size(geometry.checked_tile(config.output_tile, config.depth), config.depth)
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if config.folds is None:  # results and checkpoints must say how many
+        config = replace(config, folds=dataset.folds)
     indices, held_out = dataset.split(config.fold, config.folds)
     _check(dataset, indices, held_out)
     material = _material(dataset, indices, config, device)
@@ -275,16 +277,28 @@ def autocast_dtype(precision, device):
 def _material(dataset, indices, config, device):
     """Images, classes and weights of the training set on the device; weights None if every pixel counts 1."""
     images = [_float(dataset.images[i], config.scale, device) for i in indices]
-    classes = [torch.as_tensor(np.array(dataset.classes[i], np.int64), device=device) for i in indices]
+    instances, classes = zip(*(_separated(dataset.instances[i], dataset.classes[i]) for i in indices), strict=True)
+    targets = [torch.as_tensor(np.array(image, np.int64), device=device) for image in classes]
     if config.weighting == "none":
-        return images, classes, None
-    known = np.concatenate([np.ravel(dataset.classes[i]) for i in indices])
-    frequencies = np.bincount(known[known >= 0], minlength=dataset.num_classes)
-    weights = [class_weights(dataset.classes[i], frequencies) for i in indices]
+        return images, targets, None
+    frequencies = class_frequencies(classes, dataset.num_classes)
+    weights = [class_weights(image, frequencies) for image in classes]
     if config.weighting == "full":
-        for weight, i in zip(weights, indices, strict=True):
-            weight += border_weights(dataset.instances[i], config.w0, config.sigma) * (dataset.classes[i] >= 0)
-    return images, classes, [torch.as_tensor(weight, device=device) for weight in weights]
+        for weight, cells, image in zip(weights, instances, classes, strict=True):
+            weight += border_weights(cells, config.w0, config.sigma) * (image >= 0)
+    return images, targets, [torch.as_tensor(weight, device=device) for weight in weights]
+
+
+def _separated(instances, classes):
+    """Instances and classes with background between the cells, if any share an edge (Sec. 3); else as they are.
+
+    Cells that meet only at a corner are components of their own already, as in the EM sets.
+    """
+    if not len(touching_pairs(instances, diagonal=False)):
+        return instances, classes
+    separated = separate_touching(instances)
+    ridge = (separated == 0) & (instances > 0) & (classes > 0)
+    return separated, np.where(ridge, 0, classes)
 
 
 def _check(dataset, indices, held_out):
