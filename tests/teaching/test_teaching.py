@@ -54,6 +54,8 @@ def test_data_is_named_aloud(monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "synthetic-membranes, 12 images of 256 x 256" in printed
     assert "unet-edu data fetch isbi2012" in printed
+    assert teaching.load_cells("phc-u373").name == "synthetic-cells"
+    assert "unet-edu data fetch phc-u373" in capsys.readouterr().out
 
 
 def test_real_data_is_preferred(isbi2012, capsys):

@@ -7,12 +7,21 @@ from unet_edu.resources import data_path
 
 def load_em():
     """The EM challenge's training stack where it is at hand, else the synthetic one; prints which."""
-    name = "isbi2012" if datasets.available("isbi2012") else "synthetic-membranes"
+    return _load("isbi2012", "synthetic-membranes")
+
+
+def load_cells(name="dic-hela"):
+    """A set of the Cell Tracking Challenge where it is at hand, else drawn cells; prints which."""
+    return _load(name, "synthetic-cells")
+
+
+def _load(real, drawn):
+    name = real if datasets.available(real) else drawn
     dataset = datasets.load(name)
     height, width = dataset.images[0].shape
     print(f"Data: {name}, {len(dataset.images)} images of {height} x {width} pixels.\n{dataset.origin}.")
-    if name != "isbi2012":
-        print("The real images were not found. To use them: unet-edu data fetch isbi2012")
+    if name != real:
+        print(f"The real images were not found. To use them: unet-edu data fetch {real}")
     return dataset
 
 
