@@ -7,5 +7,6 @@ from unet_edu.teaching.source import show_source
 from unet_edu.teaching.style import COLOURS, show_images, use_style
 
 __all__ = [
-    "COLOURS", "choose", "load_cells", "load_em", "record", "show_images", "show_source", "trained_network", "use_style",
+    "COLOURS", "choose", "load_cells", "load_em", "record", "show_images", "show_source", "trained_network",
+    "use_style",
 ]  # fmt: skip
