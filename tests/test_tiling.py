@@ -1,5 +1,6 @@
-import itertools
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,14 +95,53 @@ def test_step_of_the_papers_tile():
 
 
 @pytest.mark.parametrize("length", [1, 4, 5, 512, 772, 773, 1000, 1540, 1541, 5000])
-def test_default_tiles_cover_and_waste_little(length):
-    tile = tiling._tile(length, None, 4)
-    corners = tiling._corners(length, tile, 4)
-    assert corners[0] == 0
-    assert corners[-1] + tile >= length
-    assert all(b - a <= tile and (b - a) % 16 == 0 for a, b in itertools.pairwise(corners))
-    assert tile <= tiling.LARGEST_TILE
-    assert corners[-1] + tile - length < 16 * len(corners)
+def test_default_tiles_cover_once_and_waste_little(length, monkeypatch):
+    monkeypatch.setattr(tiling, "largest_tile", lambda *_: 772)
+    windows = tiling.tile_windows(UNet(base_channels=1), (length, 3))
+    assert all(columns == slice(0, 3) for _, columns in windows)
+    rows = [rows for rows, _ in windows]
+    assert [r.start for r in rows] == [0, *(r.stop for r in rows[:-1])]
+    assert rows[-1].stop == length
+    assert all(r.start % 16 == 0 for r in rows)
+    sides = [r.stop - r.start for r in rows]
+    assert max(sides) <= 772
+    assert sum(sides) > 768 * (len(rows) - 1)  # one tile less would not do
+    assert max(sides) - min(sides) < 16 * len(rows) + 4  # and all are about as large
+
+
+def test_tiles_follow_the_memory(monkeypatch):
+    """Twice the width or twice the bytes a number: half the area. Never more than a quarter of what is free."""
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 2**40)
+    side = {width: tiling.largest_tile(UNet(base_channels=width)) + 184 for width in (16, 32)}
+    assert side[16] ** 2 / side[32] ** 2 == pytest.approx(2, rel=0.1)
+    half = tiling.largest_tile(UNet(base_channels=32), torch.bfloat16) + 184
+    assert half == side[16]
+    need = 4.5 * 16 * 4 + 12 * 2
+    assert need * side[16] ** 2 <= 2**30 < need * (side[16] + 16) ** 2
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 2**30)
+    assert (tiling.largest_tile(UNet(base_channels=16)) + 184) ** 2 == pytest.approx(side[16] ** 2 / 4, rel=0.04)
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 0)
+    assert tiling.largest_tile(UNet(base_channels=16)) == 20  # the smallest that can step
+
+
+def test_free_memory_is_read_or_guessed(monkeypatch):
+    assert 2**26 < tiling.free_memory(torch.device("cpu")) < 2**46
+    monkeypatch.setattr(tiling, "Path", lambda name: Path("/no/such/file"))
+    assert tiling.free_memory(torch.device("cpu")) == 4 * 2**30
+
+
+def test_a_tile_takes_the_memory_it_is_given(monkeypatch):
+    """The largest tile for a sixteenth of the memory raises the peak by no more than that."""
+    code = (
+        "import resource, numpy as np, torch; torch.set_num_threads(1)\n"
+        "from unet_edu import UNet, tiling\n"
+        "tiling.MEMORY['cpu'] = 2**26\n"
+        "model, peak = UNet(base_channels=8), lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "tiling.predict(model, np.zeros((9, 9), np.uint8)); before = peak()\n"
+        "tiling.predict(model, np.zeros((1200, 20), np.uint8)); print(peak() - before)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 1.2 * 2**26
 
 
 def test_probabilities():
@@ -214,7 +254,7 @@ def test_four_axes_are_refused():
 class Equivariant(torch.nn.Module):
     """Classes by grey value alone, so that turning the image turns the answer and does nothing else."""
 
-    in_channels, num_classes, depth, scale = 1, 2, 2, 255.0
+    in_channels, num_classes, depth, base_channels, scale = 1, 2, 2, 64, 255.0
 
     def __init__(self):
         super().__init__()

@@ -1,5 +1,7 @@
 """Overlap-tile (Fig. 2): seamless prediction of images of any size, tile by tile, mirrored at the border."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -7,7 +9,7 @@ from scipy import ndimage
 from unet_edu import geometry
 from unet_edu.progress import Progress
 
-LARGEST_TILE = 772  # side of its logits; a full-width network needs about 2 GB for it, a 512 image one pass
+MEMORY = {"cpu": 2**30, "cuda": 2**33}  # bytes that a tile may take, or a quarter of what is free if that is less
 
 
 def predict(model, image, *, output_tile=None, autocast=None, device=None, rotations=1, progress=False, out=None):
@@ -25,7 +27,8 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, rotat
     image : (H, W) or (C, H, W), H and W at least 1; NumPy array, memory map, zarr array or CPU tensor.
         Integer images are divided by `model.scale`, float images are taken as they are
     output_tile : side of a tile's logits in pixels, a size that `geometry.output_size` returns
-        (4, 20, ..., 388, ... at depth 4); None chooses tiles of at most 772 pixels that waste little
+        (4, 20, ..., 388, ... at depth 4); None chooses tiles for 1 GiB of memory (8 GiB on CUDA), less where
+        less is free, that waste little
     autocast : None computes in the model's own dtype, torch.bfloat16 or torch.float16 in that one
     device : where to compute; the model is moved there. None: where the model is
     rotations : n averages the probabilities of the image turned by 360 k / n degrees, k = 0 .. n - 1 (Sec. 4
@@ -43,36 +46,61 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, rotat
         size, an `out` of another shape, rotations < 1, or > 1 with an `out`;
     TypeError : an image that is neither integer nor float
     """
-    height, width = _checked_shape(image, model)
+    height, width = checked_size(image, model)
     if rotations != 1:
         _check_rotations(rotations, out)
         options = {"output_tile": output_tile, "autocast": autocast, "device": device, "progress": progress}
         image = scaled(image, model.scale)
         return _mean_over_rotations(lambda turned: predict(model, turned, **options), image, rotations)
-    parameter = next(model.parameters())
-    dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+    dtype = result_dtype(model)
     shape = model.num_classes, height, width
     if out is None:
         out = torch.empty(shape, dtype=dtype).numpy()
     elif tuple(out.shape) != shape:
         raise ValueError(f"out.shape={tuple(out.shape)}: must be (classes, H, W) = {shape}")
-    tile = [_tile(side, output_tile, model.depth) for side in (height, width)]
-    tops, lefts = (_corners(*pair, model.depth) for pair in zip((height, width), tile, strict=True))
-    device = torch.device(device or parameter.device)
-    training, _ = model.training, model.to(device).eval()
+    device = torch.device(device or next(model.parameters()).device)
+    windows = tile_windows(model, (height, width), output_tile, autocast, device)
+    probabilities = predict_windows(model, image, windows, autocast, device)
+    for window, probability in zip(Progress(windows, "predicting", "tiles", show=progress), probabilities, strict=True):
+        out[:, *window] = probability
+    return out
+
+
+def tile_windows(model, size, output_tile=None, autocast=None, device="cpu"):
+    """What each tile contributes to an image of this size: its rows and columns, slices that cover the image once."""
+    largest = largest_tile(model, autocast, device)
+    tops, lefts = (_spans(side, _tile(side, output_tile, model.depth, largest), model.depth) for side in size)
+    return [(rows, columns) for rows in tops for columns in lefts]
+
+
+def predict_windows(model, image, windows, autocast=None, device=None):
+    """Probabilities (K, h, w) of one window of `tile_windows` after the other, on the CPU; see `predict`."""
+    dtype, margin = result_dtype(model), geometry.margin(model.depth)
+    device = torch.device(device or next(model.parameters()).device)
+    # The convolutions of the CPU and of tensor cores want the channels of a pixel side by side.
+    training, _ = model.training, model.to(device, memory_format=torch.channels_last).eval()
     try:
-        corners = [(top, left) for top in tops for left in lefts]
-        for top, left in Progress(corners, "predicting", "tiles", show=progress):
-            x = _read(image, (top, left), tile, geometry.margin(model.depth), model.scale)
-            x = x[None].to(device, parameter.dtype)              # (1, C, tile + 184, tile + 184)
+        for rows, columns in windows:
+            x = _read(image, rows, columns, margin, model)
+            x = x[None].to(device, next(model.parameters()).dtype, memory_format=torch.channels_last)
             with torch.inference_mode(), torch.autocast(device.type, autocast, autocast is not None):
                 probability = model(x)[0].to(dtype).softmax(0)   # (K, tile, tile)
-            there = slice(top, min(top + tile[0], height)), slice(left, min(left + tile[1], width))
-            rows, columns = (side.stop - side.start for side in there)
-            out[:, *there] = probability[:, :rows, :columns].cpu().numpy()
+            height, width = rows.stop - rows.start, columns.stop - columns.start
+            yield probability[:, :height, :width].cpu().numpy()
     finally:
         model.train(training)
-    return out
+
+
+def largest_tile(model, autocast=None, device="cpu"):
+    """Largest side of a tile's logits for which the network's features fit into the memory set aside for them."""
+    bytes_per_number = torch.finfo(autocast or next(model.parameters()).dtype).bits // 8
+    device = torch.device(device)
+    memory = min(MEMORY.get(device.type, MEMORY["cpu"]), free_memory(device) // 4)
+    # Measured for an (S, S) input: features of 4.5 times the first convolution's, logits and probabilities beside them.
+    bytes_per_pixel = 4.5 * model.base_channels * bytes_per_number + 12 * model.num_classes
+    side = int((memory / bytes_per_pixel) ** 0.5)
+    smallest = geometry.smallest_input(model.depth) + 2**model.depth  # the smallest tile that can step
+    return geometry.output_size(max(smallest, side - (side - smallest) % 2**model.depth), model.depth)
 
 
 def step(output_tile, depth=4):
@@ -151,40 +179,59 @@ def _mean_over_rotations(predict, image, rotations):
     return total / rotations
 
 
-def _read(image, corner, tile, margin, scale):
-    """Float tensor (C, H, W): the mirrored image around the tile whose logits begin at `corner`."""
-    rows, columns = (
-        mirror(start - margin, start + side + margin, length)
-        for start, side, length in zip(corner, tile, image.shape[-2:], strict=True)
+def _read(image, rows, columns, margin, model):
+    """Float tensor (C, H, W): the mirrored image whose logits begin with this window and cover it."""
+    sides = [geometry.input_size(window.stop - window.start, model.depth) for window in (rows, columns)]
+    down, across = (
+        mirror(window.start - margin, window.start - margin + side, length)
+        for window, side, length in zip((rows, columns), sides, image.shape[-2:], strict=True)
     )
     # One plain slice first: of a memory map or a zarr array only this window is read.
-    window = np.asarray(image[..., rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
-    x = window[..., rows - rows.min(), :][..., columns - columns.min()]
-    return torch.from_numpy(np.ascontiguousarray(scaled(x, scale), np.float64))
+    part = np.asarray(image[..., down.min() : down.max() + 1, across.min() : across.max() + 1])
+    x = part[..., down - down.min(), :][..., across - across.min()]
+    return torch.from_numpy(np.ascontiguousarray(scaled(x, model.scale), np.float64))
 
 
-def _corners(length, tile, depth):
-    """Where tiles begin along an axis; the last one may keep all of its logits."""
+def _spans(length, tile, depth):
+    """The part of an axis that each tile answers for; the last one may keep all of its logits."""
     if length <= tile:
-        return [0]
+        return [slice(0, length)]
     if tile < 2**depth:
         raise ValueError(
             f"output_tile={tile}: tiles must step by a multiple of {2**depth}; use {tile + 2**depth} or more"
         )
-    return list(range(0, length - tile + step(tile, depth), step(tile, depth)))
+    starts = range(0, length - tile + step(tile, depth), step(tile, depth))
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], length], strict=True)]
 
 
-def _tile(length, output_tile, depth):
-    """Side of the logits of the tiles along an axis of `length` pixels."""
+def _tile(length, output_tile, depth, largest):
+    """Side of the logits of the tiles along an axis of `length` pixels, at most `largest` unless it is given."""
     if output_tile is not None:
         return geometry.checked_tile(output_tile, depth)
-    surplus = LARGEST_TILE - step(LARGEST_TILE, depth)  # what the last tile covers beyond its step
-    count = max(1, -(-(length - surplus) // step(LARGEST_TILE, depth)))  # as few tiles as possible, ...
+    surplus = largest - step(largest, depth)  # what the last tile covers beyond its step
+    count = max(1, -(-(length - surplus) // step(largest, depth)))  # as few tiles as possible, ...
     wanted = max(1, -(-(length - surplus) // count) + surplus)  # ... as small as possible
     return geometry.output_size(geometry.input_size(wanted, depth), depth)
 
 
-def _checked_shape(image, model):
+def free_memory(device):
+    """Bytes that are free: of the GPU, or of the machine as far as it tells."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux
+        return 4 * MEMORY["cpu"]
+
+
+def result_dtype(model):
+    """Type of the probabilities: float32, or float64 for a float64 model."""
+    return torch.float64 if next(model.parameters()).dtype == torch.float64 else torch.float32
+
+
+def checked_size(image, model):
+    """Height and width of an image that this model can predict; ValueError or TypeError for others."""
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"image.shape={tuple(image.shape)}: must be (H, W) or (C, H, W) with H, W >= 1")
     channels = image.shape[0] if image.ndim == 3 else 1

@@ -1,0 +1,96 @@
+"""Prediction of images larger than memory: tile by tile into a Zarr array, and no tile twice after an interruption."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from unet_edu.progress import Progress
+from unet_edu.tiling import checked_size, predict_windows, result_dtype, tile_windows
+
+PROGRESS = "tiles.json"  # beside the chunks, as long as some are missing
+
+
+def predict_to_zarr(model, image, path, *, output_tile=None, autocast=None, device=None, progress=True):
+    """Class probabilities of an image of any size, written to disk as they are computed.
+
+    They appear under `path` when they are complete. Until then they grow in PATH.partial: after an interruption,
+    the same call goes on with the tile that it was in.
+
+    Parameters
+    ----------
+    model, image, output_tile, autocast, device, progress : as for `tiling.predict`. Of an image that is a memory
+        map or a zarr array, one tile at a time is read
+    path : where the Zarr array is to be, usually NAME.zarr; what is there is replaced at the end
+
+    Returns
+    -------
+    zarr.Array (K, H, W), float32, or float64 for a float64 model; one chunk a tile
+
+    Raises
+    ------
+    ImportError : the package zarr is missing
+    ValueError : PATH.partial belongs to another model, image or setting; otherwise as `tiling.predict`
+    """
+    zarr = _zarr()
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    source = _fingerprint(model, image, output_tile, autocast)
+    if (partial / PROGRESS).exists():
+        windows, done = _resume(partial, source)
+        out = zarr.open_array(partial, mode="r+")
+    else:
+        windows, done = tile_windows(model, checked_size(image, model), output_tile, autocast, device or "cpu"), 0
+        shape = (model.num_classes, *checked_size(image, model))
+        chunks = shape[0], *(side.stop for side in windows[0])  # no tile rewrites what another wrote
+        dtype = str(result_dtype(model)).removeprefix("torch.")
+        out = zarr.create_array(partial, shape=shape, chunks=chunks, dtype=dtype, overwrite=True)
+        _note(partial, source, windows, done)
+    probabilities = predict_windows(model, image, windows[done:], autocast, device)
+    for window in Progress(windows[done:], "predicting", "tiles", show=progress):
+        out[:, *window] = next(probabilities)
+        done += 1
+        _note(partial, source, windows, done)
+    (partial / PROGRESS).unlink()
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(partial, path)
+    return zarr.open_array(path, mode="r")
+
+
+def _note(partial, source, windows, done):
+    """Write down how far we are; the note is never half a note."""
+    corners = [[(side.start, side.stop) for side in window] for window in windows]
+    unfinished = partial / (PROGRESS + ".new")
+    unfinished.write_text(json.dumps({"source": source, "done": done, "windows": corners}), encoding="utf-8")
+    os.replace(unfinished, partial / PROGRESS)
+
+
+def _resume(partial, source):
+    note = json.loads((partial / PROGRESS).read_text(encoding="utf-8"))
+    if note["source"] != source:
+        raise ValueError(
+            f"{partial}: holds part of another prediction (other weights, image or settings); delete it to begin anew"
+        )
+    return [tuple(slice(*side) for side in window) for window in note["windows"]], note["done"]
+
+
+def _fingerprint(model, image, output_tile, autocast):
+    """What must be the same for two parts to belong together. Of the image, a row and a column must do."""
+    digest = hashlib.sha256(repr((model.scale, tuple(image.shape), str(image.dtype), output_tile, autocast)).encode())
+    for weights in model.state_dict().values():
+        digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+    height, width = image.shape[-2:]
+    for line in (image[..., height // 2, :], image[..., width // 2]):
+        digest.update(np.ascontiguousarray(line).tobytes())
+    return digest.hexdigest()
+
+
+def _zarr():
+    try:
+        import zarr
+    except ImportError as error:
+        raise ImportError("Zarr files need the package zarr; run: pip install zarr") from error
+    return zarr
