@@ -6,9 +6,9 @@ import numpy as np
 def seg(instances, predicted):
     """SEG of the Cell Tracking Challenge: the mean Jaccard index of the true cells.
 
-    A predicted cell S matches a true cell R if it covers more than half of it, |R and S| > |R| / 2, so that at
-    most one does. R then scores |R and S| / |R or S|, and 0 without a match. The mean is over all true cells of
-    all frames. A predicted cell that matches none costs nothing (Maska et al. 2014).
+    A predicted cell matches a true one if it covers more than half of it, so that at most one does. The true
+    cell then scores their intersection over their union, and 0 without a match. The mean is over all true cells
+    of all frames. A predicted cell that matches none costs nothing (Maska et al. 2014).
 
     Parameters
     ----------

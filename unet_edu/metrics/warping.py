@@ -32,7 +32,7 @@ RING = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))  #
 def warping_error(labels, probability):
     """Least share of pixels that split or merge cells, over the thresholds 0, 0.1, ... 0.9 (Table 1).
 
-    Cells that are lost, invented or have holes cost nothing, so that an empty prediction scores 0. The
+    Cells that are lost, invented or have holes cost nothing: an empty prediction scores 0, or nearly. The
     thresholds matter even for a binary prediction: they decide which pixels are warped first.
 
     Parameters
