@@ -29,15 +29,17 @@ def cases():
 
 
 def table():
-    """Markdown table: a row for each case, a column for each score and for scikit-image's."""
+    """Markdown table: a column for each case, a row for each score and for scikit-image's."""
     truth, predictions = cases()
     cells = ndimage.label(truth)[0]
-    rows = [["prediction", "wrong pixels", *COLUMNS, "skimage `adapted_rand_error`"], ["---"] * 8]
-    for name, predicted in predictions.items():
+    rows = [["", *predictions], ["---"] * (1 + len(predictions)), ["wrong pixels"], *([f"`{c}`"] for c in COLUMNS),
+            ["skimage `adapted_rand_error`"]]  # fmt: skip
+    for predicted in predictions.values():
         scores = em_scores(truth, predicted)
-        numbers = [f"{scores[column]:.{5 if column == 'warping_error' else 4}f}" for column in COLUMNS]
         peer = adapted_rand_error(cells, ndimage.label(predicted)[0])[0]
-        rows.append([name, str(np.count_nonzero(truth != predicted)), *numbers, f"{peer:.4f}"])
+        numbers = [f"{scores[column]:.{5 if column == 'warping_error' else 4}f}" for column in COLUMNS]
+        for row, number in zip(rows[2:], [np.count_nonzero(truth != predicted), *numbers, f"{peer:.4f}"], strict=True):
+            row.append(str(number))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

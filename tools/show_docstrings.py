@@ -1,5 +1,6 @@
 """Sphinx extension: shows the sections of our docstrings, in which `name : what it is` stands on a line."""
 
+import enum
 import re
 
 
@@ -25,5 +26,10 @@ def setup(app):
         named_tuple_field = lines and lines[0].startswith("Alias for field number")
         lines[:] = [] if named_tuple_field else readable(lines)
 
+    def plain(app, what, name, obj, options, signature, annotation):
+        enumeration = what == "class" and issubclass(obj, enum.Enum)
+        return ("", None) if enumeration else None  # else the machinery of enum would stand there
+
     app.connect("autodoc-process-docstring", rewrite)
+    app.connect("autodoc-process-signature", plain)
     return {"parallel_read_safe": True}
