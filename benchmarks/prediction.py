@@ -144,7 +144,9 @@ def main():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = []
     parts = [imports(options.repetitions), share_of_peak(options.repetitions, device), half_precision(device),
-             peers(options.repetitions, device), *([scale("fp32"), scale("bf16")] if device.type == "cpu" else [])]  # fmt: skip
+             peers(options.repetitions, device)]  # fmt: skip
+    if device.type == "cpu":
+        parts += [scale("fp32"), scale("bf16")]
     for part in parts:
         for row in part:
             rows.append(row)
