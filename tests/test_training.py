@@ -17,8 +17,9 @@ from unet_edu.training import Divergence, TrainingConfig, train
 from unet_edu.weight_map import border_weights, class_weights, separate_touching
 
 SMALL = TrainingConfig(
-    steps=6, output_tile=20, base_channels=2, depth=2, warmup=2, device="cpu", precision="float32", weighting="none"
-)
+    steps=6, output_tile=20, base_channels=2, depth=2, warmup=2, device="cpu", precision="float32", weighting="none",
+    scale=255.0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +269,15 @@ def test_scale_of_the_integers_goes_with_the_network(membranes):
     np.testing.assert_allclose(result.losses, train(SMALL, membranes, progress=False).losses, rtol=1e-5)
 
 
+def test_scale_is_that_of_the_data_set_unless_said_otherwise(membranes):
+    deep = replace(replace_images(membranes, [image.astype(np.uint16) * 16 for image in membranes.images]), scale=4080)
+    result = train(replace(SMALL, scale=None), deep, progress=False)
+    assert result.config.scale == result.model.scale == 4080
+    np.testing.assert_allclose(result.losses, train(SMALL, membranes, progress=False).losses, rtol=1e-5)
+    assert train(replace(SMALL, steps=0, scale=100.0), deep, progress=False).model.scale == 100
+    assert train(replace(SMALL, steps=0, scale=None), membranes, progress=False).model.scale == 255
+
+
 def replace_images(data, images, name="other"):
     return replace(data, images=images, name=name, pixels_sha256=name)
 
@@ -275,8 +285,17 @@ def replace_images(data, images, name="other"):
 def test_a_checkpoint_of_other_images_is_refused(membranes, tmp_path):
     train(SMALL, membranes, resume=tmp_path / "run.pt", progress=False)
     other = replace_images(membranes, membranes.images)
-    with pytest.raises(ValueError, match=r"run.pt: .* other images \(synthetic-membranes\); use another file"):
+    with pytest.raises(ValueError, match=r"run.pt: .* images or labels \(synthetic-membranes\); use another file"):
         train(SMALL, other, resume=tmp_path / "run.pt", progress=False)
+
+
+@pytest.mark.parametrize("part", ["classes", "instances"])
+def test_a_checkpoint_of_other_labels_is_refused(membranes, tmp_path, part):
+    train(SMALL, membranes, resume=tmp_path / "run.pt", progress=False)
+    corrected = getattr(membranes, part).copy()
+    corrected[5, 100, 100] = 1 - min(corrected[5, 100, 100], 1)
+    with pytest.raises(ValueError, match=r"other images or labels"):
+        train(SMALL, replace(membranes, **{part: corrected}), resume=tmp_path / "run.pt", progress=False)
 
 
 def test_a_diverged_run_does_not_replace_its_checkpoint(membranes, tmp_path):

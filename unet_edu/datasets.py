@@ -45,6 +45,8 @@ class Dataset:
         show the same tissue
     folds : into how many parts the set is split unless said otherwise
     terms : what the images may be used for
+    scale : integer images are divided by this before a network sees them, unless said otherwise
+    files : name of each image, if they come from files of one's own
     """
 
     name: str
@@ -58,6 +60,8 @@ class Dataset:
     gap: int = 0
     folds: int = 3
     terms: str = ""
+    scale: float = 255.0
+    files: tuple[str, ...] = ()
 
     def split(self, fold: int | None, folds: int | None = None) -> tuple[list[int], list[int]]:
         """Indices of the images to train on, and of those held out.

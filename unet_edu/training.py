@@ -12,6 +12,7 @@ import torch
 
 from unet_edu import ablations, geometry, metrics
 from unet_edu.augmentation import Augmentation, augment
+from unet_edu.datasets import pixels_sha256
 from unet_edu.losses import weighted_cross_entropy
 from unet_edu.model import center_crop
 from unet_edu.progress import Progress
@@ -48,12 +49,12 @@ class TrainingConfig:
     device: str | None = None  # None: CUDA where there is one
     precision: str = "auto"  # "float32", "bfloat16", "float16"; "auto": half where the device does it natively
     compile: bool = False  # torch.compile: slower to start, faster afterwards
-    scale: float = 255.0  # integer images are divided by this; kept with the network
+    scale: float | None = None  # integer images are divided by this; None: the data set's own; kept with the network
 
     def __post_init__(self):
         smallest = {"steps": 0, "warmup": 0, "decay": 0, "score_every": 0, "checkpoint_every": 1, "scale": 1e-9}
         for name, least in smallest.items():
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)}: must be {least} or more")
         if self.weighting not in ("none", "balance", "full"):
             raise ValueError(f"weighting={self.weighting!r}: must be 'none', 'balance' or 'full'")
@@ -110,14 +111,15 @@ def train(config, dataset, *, resume=None, progress=True):
     """
     tile = geometry.input_size(geometry.checked_tile(config.output_tile, config.depth), config.depth)
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if config.folds is None:  # results and checkpoints must say how many
-        config = replace(config, folds=dataset.folds)
+    own = {name: getattr(dataset, name) for name in ("folds", "scale") if getattr(config, name) is None}
+    config = replace(config, **own)  # results and checkpoints must say which
     indices, held_out = dataset.split(config.fold, config.folds)
     _check(dataset, indices, held_out)
     material = _material(dataset, indices, config, device)
     with torch.random.fork_rng():  # weights and drop-out draw from the global generator
         run = _Run(config, material[0][0].shape[0], dataset.num_classes, device)
-        origin = {"name": dataset.name, "pixels_sha256": dataset.pixels_sha256, "train": indices}
+        origin = {"name": dataset.name, "pixels_sha256": dataset.pixels_sha256, "train": indices,
+                  "labels_sha256": pixels_sha256([*dataset.classes, *dataset.instances])}  # fmt: skip
         if resume is not None and Path(resume).exists():
             run.restore(resume, origin)
         for step in (line := Progress(range(run.step, config.steps), "training", "steps", show=progress)):
@@ -202,7 +204,9 @@ class _Run:
             different = ", ".join(f"{name}={config.get(name)} instead of {wanted[name]}" for name in other)
             raise ValueError(f"{path}: a checkpoint of another configuration ({different}); use another file for it")
         if data != origin:
-            raise ValueError(f"{path}: a checkpoint of a training on other images ({data['name']}); use another file")
+            raise ValueError(
+                f"{path}: a checkpoint of a training on other images or labels ({data['name']}); use another file"
+            )
         for part, (_, write) in self._parts().items():
             write(state[part])
 
