@@ -17,7 +17,8 @@ import numpy as np
 import tifffile
 from scipy import ndimage
 
-from unet_edu import cell_tracking, synthetic
+from unet_edu import cell_tracking, folder, synthetic
+from unet_edu import images as image_files
 from unet_edu.resources import data_path
 from unet_edu.weight_map import class_frequencies, touching_pairs
 
@@ -113,6 +114,60 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
     if name == "synthetic-cells":
         return _synthetic_cells()
     return (_isbi2012 if name == "isbi2012" else _cells)(name, find(name, root))
+
+
+def from_folder(images: str | os.PathLike, labels: str | os.PathLike, *, unknown: int | None = None) -> Dataset:
+    """A data set of one's own: a folder of gray images, and one of label images of the same names.
+
+    Every image is a group of its own, and up to five folds hold out one or more each. Integer images are divided
+    by the 99.9th percentile of the image where that is largest: 12 bits in a 16-bit file are not black then.
+
+    Parameters
+    ----------
+    images : folder of TIFF, PNG or Zarr images, or one file; of one type, such as uint16. Floats should be in 0 .. 1
+    labels : folder of label images, see `folder.read_labels`: "cell7.tif" is labeled by "cell7.tif" or .png, or
+        "cell7_mask.tif", or with another of `folder.ENDINGS`
+    unknown : value of the pixels whose truth is not known
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    FileNotFoundError, ValueError : files that cannot be read or have no partner, images of several types or of another
+        size than their labels, gray values that are all 0 or are floats far outside 0 .. 1
+    """
+    pairs, unlabeled, imageless = folder.match(images, labels)
+    if unlabeled or imageless:
+        raise ValueError(
+            f"{images} and {labels}: no labels for {folder.few(unlabeled)}; no image for {folder.few(imageless)};"
+            " name them alike, or move them elsewhere"
+        )
+    paths, label_paths = zip(*pairs.values(), strict=True)
+    grays = [np.array(image_files.read_gray(path)) for path in paths]  # copied: every map keeps a file open
+    truth = folder.read_labels(label_paths, unknown=unknown)
+    for path, gray, instances in zip(paths, grays, truth.instances, strict=True):
+        if gray.shape != instances.shape:
+            raise ValueError(f"{path}: {gray.shape}, its labels are {instances.shape}; height and width must agree")
+        if gray.dtype != grays[0].dtype:
+            raise ValueError(f"{path}: {gray.dtype}, {paths[0]}: {grays[0].dtype}; save all in one type, as uint16")
+    scale = max(map(image_files.level, grays))
+    if problem := image_files.problem(max(grays, key=image_files.level), scale):
+        raise ValueError(f"{images}: {problem}")
+    where = Path(images).resolve().name
+    return Dataset(
+        name=f"folder {where}",
+        origin=f"{len(grays)} images of the folder {where}; labels: {truth.kind}",
+        images=grays,
+        classes=[np.where(k, i > 0, -1).astype(np.int8) for i, k in zip(truth.instances, truth.known, strict=True)],
+        instances=truth.instances,
+        groups=np.arange(len(grays)),
+        pixels_sha256=pixels_sha256(grays),
+        folds=min(len(grays), 5),
+        scale=scale,
+        files=tuple(pairs),
+    )
 
 
 def card(dataset: Dataset) -> dict:
