@@ -1,0 +1,90 @@
+"""unet-edu predict: probabilities and cells of images of any size, by a trained network."""
+
+from pathlib import Path
+
+import numpy as np
+
+from unet_edu import ablations, commands, images
+from unet_edu.instances import from_probability
+from unet_edu.tiling import predict
+
+
+def run(options):
+    """Write NAME_probability and NAME_labels of every image; exit code 2 if one of them could not be predicted."""
+    paths, out = inputs(options.images, options.out), Path(options.out)
+    model = ablations.load(options.weights).to(commands.device(options.device))
+    out.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for number, (name, path) in enumerate(paths.items(), start=1):
+        try:
+            result = predict_file(model, path, out / name, options)
+        except (ValueError, TypeError) as error:  # one bad image does not cost the others
+            failed.append(path)
+            commands.note(error if str(path) in str(error) else f"{path}: {error}")
+        else:
+            print(f"{number}/{len(paths)} {name}: {result}", flush=True)
+    if failed:
+        commands.note(f"{len(failed)} of {len(paths)} images not predicted: {', '.join(map(str, failed))}")
+    return 2 if failed else 0
+
+
+def inputs(given, out):
+    """Image files by the names of their results; ValueError if two would have the same, or be found as images."""
+    found = {}
+    for place in given:
+        if Path(place).is_dir() and Path(place).resolve() == Path(out).resolve():
+            raise ValueError(f"--out {out}: the folder of the images; use another, or results become images")
+        paths, others = images.files(place)
+        if others:
+            commands.note(f"not an image, left out: {', '.join(map(str, others))}")
+        for path in paths:
+            name = path.stem.removesuffix(".ome")
+            if found.setdefault(name, path) != path:
+                raise ValueError(f"{found[name]} and {path}: results of both would be {name}_labels; rename one")
+    return found
+
+
+def predict_file(model, path, stem, options):
+    """Predict one image, write both results beside `stem`; returns what was found, in words."""
+    image = images.read_gray(path)
+    if problem := images.problem(image, model.scale):
+        commands.note(f"warning: {path}: {problem}")
+    suffix = {"tiff": ".tif", "zarr": ".zarr"}[options.format]
+    probability, labels = (stem.with_name(f"{stem.name}_{part}{suffix}") for part in ("probability", "labels"))
+    wanted = {"rotations": options.rotations, "progress": True}
+    if suffix == ".zarr" and options.rotations == 1:
+        with images.whole(probability) as partial:
+            cell = stream(partial, model, image, wanted)
+    else:
+        classes = np.asarray(predict(model, image, **wanted), np.float32)
+        cell = of_cell(classes)
+        images.write(probability, cell if model.num_classes == 2 else classes)
+    cells = from_probability(cell, threshold=options.threshold, min_size=options.min_size)
+    count = int(cells.max())
+    images.write(labels, cells.astype(np.uint16 if count < 2**16 else np.uint32))
+    return f"{count} cells on {(cells > 0).mean():.1%} of the image, in {labels}"
+
+
+def stream(path, model, image, wanted):
+    """Predict into a Zarr array tile by tile; returns the probability of cell."""
+    if model.num_classes == 2:
+        array = images.create_zarr(path, image.shape, np.float32)
+        predict(model, image, out=Cell(array), **wanted)
+        return array[:]
+    array = images.create_zarr(path, (model.num_classes, *image.shape), np.float32)
+    return of_cell(predict(model, image, out=array, **wanted))
+
+
+class Cell:
+    """Takes both probabilities of a tile, as `tiling.predict` writes them, and keeps that of cell."""
+
+    def __init__(self, array):
+        self.array, self.shape = array, (2, *array.shape)
+
+    def __setitem__(self, place, probability):
+        self.array[place[1:]] = of_cell(probability)
+
+
+def of_cell(probability):
+    """Probability (H, W) of being anything but background, of (K, H, W)."""
+    return (1 - probability[0]).clip(0, 1)
