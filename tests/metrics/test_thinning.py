@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from numba import njit
 from scipy import ndimage
 
 from unet_edu.metrics import thin
+from unet_edu.metrics.compiled import compiled
 
 
 def drawn(rows):
@@ -56,3 +58,17 @@ def test_keeps_cells_and_leaves_no_thick_border(seed):
     assert segments.max() == ndimage.label(cells)[1]
     for k in range(1, segments.max() + 1):
         assert ndimage.label(segments == k)[1] == 1
+
+
+def test_a_stack_is_refused():
+    with pytest.raises(ValueError, match=r"\(2, 3, 4\): must be \(H, W\); thin the slices of a stack one by one"):
+        thin(np.ones((2, 3, 4), bool))
+
+
+def test_compiled_where_nothing_may_be_written():
+    """As in a container whose library and home are read-only. Code without a file has no place to be kept either."""
+    names = {}
+    exec("def twice(x): return 2 * x", names)
+    with pytest.raises(RuntimeError, match="no locator available"):
+        njit(cache=True)(names["twice"])
+    assert compiled(names["twice"])(4) == 8

@@ -4,8 +4,9 @@ The challenge thins every prediction before V_rand and V_info, so that the drawn
 """
 
 import numpy as np
-from numba import njit
 from scipy import ndimage
+
+from unet_edu.metrics.compiled import compiled
 
 
 def thin(cells):
@@ -22,7 +23,13 @@ def thin(cells):
     Returns
     -------
     (H, W) int32 array: 0 = membrane, one id per segment; one single segment if there are no cells at all
+
+    Raises
+    ------
+    ValueError : not two-dimensional
     """
+    if np.ndim(cells) != 2:
+        raise ValueError(f"cells of shape {np.shape(cells)}: must be (H, W); thin the slices of a stack one by one")
     segments = np.ascontiguousarray(ndimage.label(np.transpose(cells))[0].T, np.int32)  # ids by column too
     if segments.any():
         _grow(segments)
@@ -31,7 +38,7 @@ def thin(cells):
     return segments
 
 
-@njit(cache=True)
+@compiled
 def _grow(segments):
     """Flood the membrane from the segments, in place. Every pixel is queued once and never revised."""
     height, width = segments.shape
