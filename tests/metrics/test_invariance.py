@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -104,3 +105,19 @@ def test_ranges_and_perfection(stack):
     assert all(-1e-12 <= scores[name] <= 1 for name in EM)
     perfect = em_scores(labels, labels)
     assert close(perfect, {"pixel_error": 0, "rand_error": 0, "warping_error": 0}, EM[:3])
+
+
+def test_any_kind_of_array_will_do():
+    """Byte order as in a TIFF, read-only, not contiguous, lists and tensors: the same numbers."""
+    rng = np.random.default_rng(0)
+    labels = 255 * (rng.random((2, 9, 11)) < 0.7).astype(np.uint8)
+    probability = np.where(rng.random(labels.shape) < 0.9, labels > 0, 0.5).astype(np.float32)
+    expected = em_scores(labels, probability)
+    frozen = labels.copy(), probability.copy()
+    for array in frozen:
+        array.flags.writeable = False
+    views = (np.repeat(array, 2, axis=2)[:, :, ::2] for array in (labels, probability))
+    big_endian = labels.astype(">u2"), probability.astype(">f4")
+    tensors = torch.from_numpy(labels), torch.from_numpy(probability)
+    for pair in (frozen, views, big_endian, tensors, (labels.tolist(), probability.tolist())):
+        assert em_scores(*pair) == expected

@@ -69,6 +69,13 @@ def test_no_prediction_scores_perfectly():
     assert warping_error(labels, np.zeros(labels.shape)) == 0
 
 
+@pytest.mark.parametrize("hole", [5, 60])
+def test_no_prediction_costs_a_cell_around_a_wide_hole(hole):
+    """It shrinks to a ring, which cannot vanish: within 20 px of a small one the way round shows, of a wide one not."""
+    ring = np.pad(np.zeros((hole, hole), bool), 3, constant_values=True)
+    assert (warping_error(ring, np.zeros(ring.shape)) > 0) == (hole == 60)
+
+
 def test_the_surest_pixel_goes_first():
     """Two cells, a membrane two pixels wide that is predicted as cell: whoever goes first joins its side."""
     labels = drawn("###..###")
@@ -77,6 +84,13 @@ def test_the_surest_pixel_goes_first():
         probability[0, 3:5] = 0.8
         probability[0, sure] = 0.9
         assert kinds(labels, probability) == {(0, left): "MERGE"}
+
+
+def test_certainties_tie_in_single_precision():
+    """The right pixel is surer by less than a float32 can tell, so the left one goes first, by column."""
+    labels, probability = drawn("###..###"), np.ones((1, 8))
+    probability[0, 3:5] = 0.8, 0.8 + 1e-9
+    assert kinds(labels, probability) == {(0, 4): "MERGE"}
 
 
 def test_ties_go_by_column():
@@ -106,6 +120,37 @@ def test_a_split_must_show_within_20_pixels():
 
     assert set(kinds(*ring(60)).values()) == {"SPLIT"}
     assert set(kinds(*ring(21)).values()) == {"HOLE_DELETION"}
+
+
+@pytest.mark.parametrize(("far", "kind"), [(20, "HOLE_DELETION"), (21, "SPLIT")])
+@pytest.mark.parametrize("quarters", range(4))
+def test_the_window_reaches_as_far_in_every_direction(quarters, far, kind):
+    ring = np.zeros((30, 30), bool)
+    ring[4 : 5 + far, 10:15] = True
+    ring[5 : 4 + far, 11:14] = False
+    cut = ring.copy()
+    cut[4, 12] = False
+    assert list(kinds(np.rot90(ring, quarters), np.rot90(cut, quarters)).values()) == [kind]
+
+
+def test_a_piece_at_a_corner_is_a_piece():
+    """The corner of a small ring, beside the far end of a long way that begins at the same ring."""
+    cell = np.zeros((20, 60), bool)
+    cell[5:8, 5:8], cell[6, 6] = True, False
+    cell[7, 7:51] = cell[1:8, 50] = cell[1, 4:51] = cell[1:5, 4] = True
+    cut = cell.copy()
+    cut[5, 5] = False
+    assert kinds(cell, cut) == {(5, 5): "SPLIT"}
+
+
+@pytest.mark.parametrize(("height", "kind"), [(17, "HOLE_DELETION"), (18, "SPLIT")])
+def test_of_a_low_image_the_whole_is_the_window(height, kind):
+    """One whose height or width is less than 20 with its frame: the way round a ring 60 wide then shows."""
+    cell = np.pad(np.zeros((height - 6, 54), bool), 3, constant_values=True)
+    cut = cell.copy()
+    cut[:3, 30] = False
+    for turn in (np.asarray, np.transpose):
+        assert set(kinds(turn(cell), turn(cut)).values()) == {kind}
 
 
 def test_thresholds_stop_before_the_last():

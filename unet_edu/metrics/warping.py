@@ -7,9 +7,9 @@ breaks or joins (Jain et al. 2010). What still differs then is an error of topol
 from enum import IntEnum
 
 import numpy as np
-from numba import njit
 from scipy import ndimage
 
+from unet_edu.metrics.compiled import compiled
 from unet_edu.metrics.inputs import checked
 from unet_edu.metrics.thresholds import WARPING_THRESHOLDS
 
@@ -32,8 +32,9 @@ RING = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))  #
 def warping_error(labels, probability):
     """Least share of pixels that split or merge cells, over the thresholds 0, 0.1, ... 0.9 (Table 1).
 
-    Cells that are lost, invented or have holes cost nothing: an empty prediction scores 0, or nearly. The
-    thresholds matter even for a binary prediction: they decide which pixels are warped first.
+    Cells that are lost, invented or have holes cost nothing. An empty prediction scores 0 unless a cell encloses
+    others or a wide hole: a ring cannot shrink to a point, and its pixels count as splits. The thresholds matter
+    even for a binary prediction: they decide which pixels are warped first.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def warping_error(labels, probability):
         probabilities outside [0, 1]
     """
     counts = warping_counts(labels, probability)
-    return min(count[Mistake.SPLIT] + count[Mistake.MERGE] for count in counts) / np.size(labels)
+    return min(count[Mistake.SPLIT] + count[Mistake.MERGE] for count in counts) / np.asarray(labels).size
 
 
 def warping_counts(labels, probability):
@@ -121,7 +122,7 @@ def _warp(cells, probability, threshold):
     return warped
 
 
-@njit(cache=True)
+@compiled
 def _flip_simple(image, rows, columns):
     """Visit the pixels in turn; flip each that is simple when its turn comes."""
     for y, x in zip(rows, columns):  # noqa: B905, numba knows no strict
@@ -129,7 +130,7 @@ def _flip_simple(image, rows, columns):
             image[y, x] = not image[y, x]
 
 
-@njit(cache=True)
+@compiled
 def _is_simple(image, y, x):
     """Whether flipping a pixel keeps the topology: cells are 4-connected, membrane is 8-connected.
 
@@ -142,7 +143,7 @@ def _is_simple(image, y, x):
     return pieces == 1
 
 
-@njit(cache=True)
+@compiled
 def _classify(warped, components, places, kinds):
     """Write the `Mistake` of every pixel of `places` into `kinds`; `components` are those of the cells in `warped`."""
     visited = np.zeros(warped.shape, np.int64)
@@ -161,7 +162,7 @@ def _classify(warped, components, places, kinds):
         kinds[y, x] = kind
 
 
-@njit(cache=True)
+@compiled
 def _breaks(warped, y, x, visited, mark):
     """Whether the cell around a pixel falls apart without it, as far as its window shows.
 
