@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -71,12 +73,36 @@ def test_ids_may_be_anything_positive():
     assert seg(TOUCHING * 1000, TOUCHING.astype(np.uint16) * 30000) == 1
 
 
+@pytest.mark.parametrize("kind", [np.uint16, ">u2", np.uint64])
+def test_every_cell_by_the_definition(kind):
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.integers(0, 9, (6, 7)), np.ones((5, 5), int))
+    found = np.where(rng.random(truth.shape) < 0.55, truth, rng.integers(0, 9, truth.shape))
+    expected = []
+    for cell in range(1, 9):
+        overlaps = [((truth == cell) & (found == s), (truth == cell) | (found == s)) for s in range(1, 9)]
+        matches = [a.sum() / b.sum() for a, b in overlaps if a.sum() > (truth == cell).sum() / 2]
+        expected.append(matches[0] if matches else 0)
+    assert 0 in expected
+    assert jaccard_of_cells(truth.astype(kind), found.astype(kind)) == expected
+
+
+def test_many_cells_take_no_longer_than_few():
+    """A cell every other pixel; a pass over the image for each would take minutes."""
+    truth = np.zeros((1000, 1000), np.int32)
+    truth[::2, ::2] = 1 + np.arange(250_000).reshape(500, 500)
+    start = time.perf_counter()
+    assert seg(truth, truth) == 1
+    assert time.perf_counter() - start < 20
+
+
 def test_iou_leaves_unknown_pixels_out():
     known = np.ones((10, 12), bool)
     known[:, 6:] = False
     assert iou(TOUCHING, frame(LEFT), known) == 1
     assert iou(TOUCHING, frame(LEFT)) == 0.5
     assert iou(frame(LEFT), TOUCHING, known) == 1
+    assert iou(np.where(known, TOUCHING, -1), frame(LEFT), known) == 1  # as in `Dataset.classes`
 
 
 def test_bad_arguments():
@@ -92,11 +118,21 @@ def test_bad_arguments():
         seg(TOUCHING[:, 0], TOUCHING[:, 0])
     with pytest.raises(ValueError, match="hold no cell"):
         seg(0 * TOUCHING, TOUCHING)
+    with pytest.raises(ValueError, match="instances of length 0: hold no pixel"):
+        seg([], [])
+    with pytest.raises(ValueError, match="predicted of length 0: hold no pixel"):
+        seg(TOUCHING, TOUCHING[:0])
+    with pytest.raises(ValueError, match="must have the same shapes"):
+        jaccard_of_cells(TOUCHING, TOUCHING.T)
+    with pytest.raises(TypeError, match="instances of type bool"):
+        jaccard_of_cells(TOUCHING > 0, TOUCHING)
     with pytest.raises(ValueError, match="must be the same"):
         iou(TOUCHING, TOUCHING.T)
     with pytest.raises(ValueError, match="known .* must be the same"):
         iou(TOUCHING, TOUCHING, np.ones((3, 3)))
     with pytest.raises(ValueError, match="mark unknown pixels in `known`"):
         iou(TOUCHING - 1, TOUCHING)
+    with pytest.raises(ValueError, match="negative values or NaN"):
+        iou(TOUCHING, np.where(TOUCHING > 0, np.nan, 0))
     with pytest.raises(ValueError, match="neither mask nor predicted"):
         iou(0 * TOUCHING, 0 * TOUCHING)

@@ -24,12 +24,7 @@ def seg(instances, predicted):
     ValueError : frames whose number or shapes differ, negative ids, no true cell at all
     TypeError : ids that are not integers
     """
-    truth, found = _frames("instances", instances), _frames("predicted", predicted)
-    if [t.shape for t in truth] != [f.shape for f in found]:
-        raise ValueError(
-            f"instances {[t.shape for t in truth]}, predicted {[f.shape for f in found]}: must have the same shapes"
-        )
-    scores = [score for pair in zip(truth, found, strict=True) for score in jaccard_of_cells(*pair)]
+    scores = [score for pair in _pairs(instances, predicted) for score in jaccard_of_cells(*pair)]
     if not scores:
         raise ValueError("instances hold no cell: SEG is not defined; use frames that show one")
     return float(np.mean(scores))
@@ -37,15 +32,15 @@ def seg(instances, predicted):
 
 def jaccard_of_cells(instances, predicted):
     """What each true cell of one frame adds to SEG, in the order of their ids; arrays as in `seg`."""
-    areas = np.unique(predicted, return_counts=True)
-    area = dict(zip(*(a.tolist() for a in areas), strict=True))
-    scores = []
-    for cell in np.unique(instances[instances > 0]):
-        inside = predicted[instances == cell]
-        ids, shared = np.unique(inside[inside > 0], return_counts=True)
-        match = np.argmax(shared) if 2 * shared.max(initial=0) > inside.size else None
-        scores.append(0.0 if match is None else shared[match] / (inside.size + area[int(ids[match])] - shared[match]))
-    return scores
+    ((truth, found),) = _pairs(instances, predicted)
+    cells, cell, area = np.unique(truth, return_inverse=True, return_counts=True)
+    segments, segment, size = np.unique(found, return_inverse=True, return_counts=True)
+    pairs, shared = np.unique(cell.ravel() * len(segments) + segment.ravel(), return_counts=True)
+    cell, segment = np.divmod(pairs, len(segments))
+    match = (segments[segment] > 0) & (2 * shared > area[cell])  # at most one of each cell
+    scores = np.zeros(len(cells))
+    scores[cell[match]] = (shared / (area[cell] + size[segment] - shared))[match]
+    return scores[cells > 0].tolist()
 
 
 def iou(mask, predicted, known=None):
@@ -63,25 +58,38 @@ def iou(mask, predicted, known=None):
 
     Raises
     ------
-    ValueError : shapes that differ, negative values, no foreground in either
+    ValueError : shapes that differ, negative values where known, no foreground in either
     """
     mask, predicted = np.asarray(mask), np.asarray(predicted)
     known = np.ones(mask.shape, bool) if known is None else np.asarray(known, bool)
     if not mask.shape == predicted.shape == known.shape:
         raise ValueError(f"mask {mask.shape}, predicted {predicted.shape}, known {known.shape}: must be the same")
-    if min(mask.min(initial=0), predicted.min(initial=0)) < 0:
-        raise ValueError("negative values: mark unknown pixels in `known`, and background as 0")
-    truth, found = mask[known] != 0, predicted[known] != 0
+    mask, predicted = mask[known], predicted[known]
+    if not ((mask >= 0).all() and (predicted >= 0).all()):  # NaN fails too
+        raise ValueError("negative values or NaN: mark unknown pixels in `known`, and background as 0")
+    truth, found = mask != 0, predicted != 0
     if not (union := np.count_nonzero(truth | found)):
         raise ValueError("neither mask nor predicted has foreground: their IOU is not defined; leave the image out")
     return np.count_nonzero(truth & found) / union
 
 
+def _pairs(instances, predicted):
+    """Frames (H, W) of the truth, each with its prediction."""
+    truth, found = _frames("instances", instances), _frames("predicted", predicted)
+    if [t.shape for t in truth] != [f.shape for f in found]:
+        raise ValueError(
+            f"instances {[t.shape for t in truth]}, predicted {[f.shape for f in found]}: must have the same shapes"
+        )
+    return zip(truth, found, strict=True)
+
+
 def _frames(name, frames):
+    if not np.size(frames[:1]):
+        raise ValueError(f"{name} of length {len(frames)}: hold no pixel; use (H, W) or a sequence of such frames")
     frames = [np.asarray(frame) for frame in (frames if np.ndim(frames[0]) == 2 else [frames])]
     for frame in frames:
         if not np.issubdtype(frame.dtype, np.integer):
             raise TypeError(f"{name} of type {frame.dtype}: ids are integers; use .astype(int)")
         if frame.ndim != 2 or frame.min(initial=0) < 0:
-            raise ValueError(f"{name} of shape {frame.shape}: frames must be (H, W) with ids >= 0")
+            raise ValueError(f"{name} of shape {frame.shape}, ids from {frame.min()}: must be (H, W), ids >= 0")
     return frames
