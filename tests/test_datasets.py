@@ -87,6 +87,15 @@ def test_bad_folds():
         data.split(8, 9)
 
 
+@pytest.mark.parametrize(("groups", "gap"), [([5, 5, 5, 5], 0), ([0, 0, 1, 1], 2)])
+def test_a_fold_that_leaves_nothing_to_train_on(groups, gap):
+    """All images of one group, or all that are not held out close to one that is."""
+    image = np.zeros((4, 4, 4))
+    data = datasets.Dataset("", "", image, image.astype(int), image.astype(int), np.array(groups), "", gap=gap)
+    with pytest.raises(ValueError, match=f"folds=2: {len(set(groups))} groups with a gap of {gap} .*; add groups"):
+        data.split(0, 2)
+
+
 def test_groups_may_have_any_names():
     image = np.zeros((6, 4, 4))
     data = datasets.Dataset("", "", image, image.astype(int), image.astype(int), np.array([2, 2, 4, 4, 6, 6]), "")

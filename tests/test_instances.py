@@ -26,6 +26,9 @@ def test_components_by_four_neighbors():
 def test_threshold_is_exclusive():
     assert from_probability(np.full((2, 2), 0.5)).tolist() == [[0, 0], [0, 0]]
     assert from_probability(np.full((2, 2), 0.5), threshold=0.4).tolist() == [[1, 1], [1, 1]]
+    assert from_probability(np.full((2, 2), 0.501)).tolist() == [[1, 1], [1, 1]]
+    assert from_probability(drawn("#."), threshold=0).tolist() == [[1, 0]]
+    assert from_probability(drawn("#."), threshold=1).tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -90,3 +93,7 @@ def test_bad_arguments():
         from_probability(np.zeros((2, 2)), threshold=2)
     with pytest.raises(ValueError, match="min_size=-1"):
         from_probability(np.zeros((2, 2)), min_size=-1)
+    with pytest.raises(ValueError, match="min_size=nan"):
+        from_probability(np.zeros((2, 2)), min_size=np.nan)
+    with pytest.raises(ValueError, match=r"probability \(0, 4\): must be \(H, W\), not empty"):
+        from_probability(np.zeros((0, 4)))

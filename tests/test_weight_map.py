@@ -250,3 +250,5 @@ def test_bad_classes_have_no_frequencies():
         class_frequencies([np.array([[0, -2]])], 2)
     with pytest.raises(ValueError, match="no pixel is known"):
         class_frequencies([np.full((2, 2), -1)], 2)
+    with pytest.raises(TypeError, match="classes of type float64: classes are integers"):
+        class_frequencies([np.full((2, 2), 0.9)], 2)  # probabilities would pass for background

@@ -84,7 +84,8 @@ class Dataset:
         train = [i for i in everything if all(abs(i - o) > self.gap for o in out)]
         if not (train and out):
             count = len(set(self.groups))
-            raise ValueError(f"folds={folds}: {count} groups cannot be split so; use 2 to {count} folds")
+            remedy = f"use 2 to {count} folds" if 1 < count < folds else "add groups, or images to the groups"
+            raise ValueError(f"folds={folds}: {count} groups with a gap of {self.gap} cannot be split so; {remedy}")
         return train, out
 
 

@@ -24,14 +24,19 @@ def from_probability(probability, *, threshold=0.5, min_size=0):
 
     Raises
     ------
-    ValueError : not two-dimensional, values outside [0, 1], threshold outside [0, 1], min_size < 0
+    ValueError : not two-dimensional or empty, values outside [0, 1], threshold outside [0, 1], min_size < 0
     """
     probability = np.asarray(probability)
-    if probability.ndim != 2:
-        raise ValueError(f"probability {probability.shape}: must be (H, W); of (K, H, W) use 1 - probability[0]")
+    if probability.ndim != 2 or not probability.size:
+        raise ValueError(
+            f"probability {probability.shape}: must be (H, W), not empty; of (K, H, W) use 1 - probability[0]"
+        )
     if not ((probability >= 0) & (probability <= 1)).all():  # NaN fails too
-        raise ValueError("probability holds values outside [0, 1] or NaN: apply softmax, or divide 8-bit maps by 255")
-    if not 0 <= threshold <= 1 or min_size < 0:
+        raise ValueError(
+            f"probability {probability.min()} to {probability.max()}: must be in [0, 1]; apply softmax,"
+            " or divide 8-bit maps by 255"
+        )
+    if not (0 <= threshold <= 1 and min_size >= 0):
         raise ValueError(f"threshold={threshold}, min_size={min_size}: use 0 to 1, and 0 or more pixels")
     cells = ndimage.label(probability > threshold)[0]
     large = np.bincount(cells.ravel())[1:] >= min_size

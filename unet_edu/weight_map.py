@@ -70,7 +70,7 @@ def class_frequencies(classes, num_classes):
 
     Raises
     ------
-    ValueError : a class outside -1 .. num_classes - 1, no known pixel
+    ValueError : a class outside -1 .. num_classes - 1, no known pixel; TypeError : not integer
     """
     counts = np.zeros(num_classes)
     for image in classes:
@@ -98,7 +98,8 @@ def class_weights(classes, frequencies):
 
     Raises
     ------
-    ValueError : a class that never occurs in the training set, a class without a frequency
+    ValueError : a class that never occurs in the training set, a class without a frequency;
+    TypeError : classes that are not integers
     """
     frequencies = np.asarray(frequencies, float)
     if not (frequencies > 0).all():
@@ -199,7 +200,10 @@ def _windows(instances, reach):
 
 
 def _checked_classes(classes, num_classes):
-    classes = np.asarray(classes).astype(int)
+    classes = np.asarray(classes)
+    if classes.dtype.kind not in "bui":
+        raise TypeError(f"classes of type {classes.dtype}: classes are integers; use .astype(int)")
+    classes = classes.astype(int)
     if classes.min(initial=0) < -1 or classes.max(initial=0) >= num_classes:
         raise ValueError(f"classes {classes.min()} to {classes.max()}: must be -1 to {num_classes - 1}")
     return classes

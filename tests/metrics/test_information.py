@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.metrics import variation_of_information
 
-from unet_edu.metrics import v_info
+from unet_edu.metrics import information, v_info
 from unet_edu.metrics.information import information_f_score, v_info_scores
 from unet_edu.metrics.overlap import Overlap, overlap
 
@@ -33,13 +33,16 @@ def test_one_cell_has_no_entropy():
     assert v_info(TWO, np.ones((1, 7))) == 0
 
 
-def test_a_threshold_without_a_score_is_passed_over():
+def test_a_threshold_without_a_score_is_passed_over(monkeypatch):
+    """The challenge's rule. It takes cells and segments that share nothing, which one slice cannot show."""
     independent = Overlap(4, np.array([2, 2]), np.array([2, 2]), np.array([1, 1, 1, 1]))
     assert np.isnan(information_f_score(independent))
-    labels = np.array([[1, 1, 1], [0, 0, 0], [1, 1, 1]])
-    probability = np.array([[1, 0.45, 1], [1, 0.45, 1], [1, 0.45, 1]])
-    scores = v_info_scores(labels, probability)
-    assert v_info(labels, probability) == np.nanmax([0, *scores])
+    scores = iter([0.9, np.nan, 0.4, 0.6, *[0.2, 0.2] * 9])  # of two slices at each threshold
+    monkeypatch.setattr(information, "information_f_score", lambda counts: next(scores))
+    assert v_info(np.stack([TWO, TWO]), np.stack([TWO, TWO]) > 0) == 0.5
+    monkeypatch.setattr(information, "information_f_score", lambda counts: np.nan)
+    assert np.isnan(v_info_scores(TWO, TWO > 0)).all()
+    assert v_info(TWO, TWO > 0) == 0
 
 
 def test_perfect_and_worse():

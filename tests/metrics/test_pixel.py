@@ -33,6 +33,8 @@ def test_bad_arguments():
         pixel_error(np.zeros((2, 3)), np.ones((2, 3)))
     with pytest.raises(ValueError, match="negative"):
         pixel_error(np.array([[1, -1]]), np.ones((1, 2)))
+    with pytest.raises(ValueError, match="labels hold nan, negative or NaN"):
+        pixel_error(np.array([[1, np.nan]]), np.ones((1, 2)))
     for wrong in (np.array([[0, 255]], np.uint8), np.array([[0.5, np.nan]]), np.array([[-0.1, 1]])):
         with pytest.raises(ValueError, match="divide 8-bit maps by 255"):
             pixel_error(np.ones((1, 2)), wrong)

@@ -13,10 +13,14 @@ def checked(labels, probability):
         raise ValueError(
             f"labels {labels.shape}, probability {probability.shape}: must both be (H, W) or (Z, H, W)"
         )
-    if (labels < 0).any():
-        raise ValueError("labels hold negative values: leave unknown pixels out, or call them membrane (0)")
+    if not (labels >= 0).all():  # NaN fails too
+        raise ValueError(
+            f"labels hold {labels.min()}, negative or NaN: leave unknown pixels out, or call them membrane (0)"
+        )
     if not ((probability >= 0) & (probability <= 1)).all():  # NaN fails too
-        raise ValueError("probability holds values outside [0, 1] or NaN: divide 8-bit maps by 255")
+        raise ValueError(
+            f"probability {probability.min()} to {probability.max()}: must be in [0, 1]; divide 8-bit maps by 255"
+        )
     if not (labels > 0).any():
         raise ValueError("labels hold no cell pixel: no score is defined; use labels that are nonzero in cells")
     stack = (-1, *labels.shape[-2:])
