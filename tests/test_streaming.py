@@ -83,6 +83,24 @@ def test_goes_on_where_it_was(model, tmp_path, monkeypatch, tiles):
     assert_allclose(found[:], tiling.predict(model, IMAGE, output_tile=20), atol=0)
 
 
+def test_stopped_at_the_very_end_no_tile_is_lost(model, tmp_path, monkeypatch):
+    path = tmp_path / "a.zarr"
+    path.write_text("a file in the way")
+    with pytest.raises(OSError, match="a.zarr"):
+        predict_to_zarr(model, IMAGE, path, output_tile=20, progress=False)
+    path.unlink()
+    computed = interrupt_after(monkeypatch, 10**6)
+    found = predict_to_zarr(model, IMAGE, path, output_tile=20, progress=False)
+    assert not computed
+    assert_allclose(found[:], tiling.predict(model, IMAGE, output_tile=20), atol=0)
+
+
+def test_models_of_half_precision(model, tmp_path):
+    found = predict_to_zarr(model.to(torch.bfloat16), IMAGE, tmp_path / "a.zarr", progress=False)
+    assert found.dtype == np.float32
+    assert_allclose(found[:], tiling.predict(model, IMAGE), atol=0)
+
+
 def test_a_killed_process_is_resumed(model, tmp_path):
     model.save(tmp_path / "w.safetensors")
     np.save(tmp_path / "image.npy", IMAGE)

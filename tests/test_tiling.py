@@ -124,6 +124,15 @@ def test_tiles_follow_the_memory(monkeypatch):
     assert tiling.largest_tile(UNet(base_channels=16)) == 20  # the smallest that can step
 
 
+def test_tiles_fit_the_device_where_the_model_is(monkeypatch):
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 2**40)
+    monkeypatch.setitem(tiling.MEMORY, "meta", 4 * tiling.MEMORY["cpu"])
+    model = UNet(base_channels=16)
+    here, there = tiling.largest_tile(model, device="cpu"), tiling.largest_tile(model, device="meta")
+    assert here < there == tiling.largest_tile(model.to("meta"))
+    assert tiling.tile_windows(model, (3000, 3), device="cpu") != tiling.tile_windows(model, (3000, 3))
+
+
 def test_free_memory_is_read_or_guessed(monkeypatch):
     assert 2**26 < tiling.free_memory(torch.device("cpu")) < 2**46
     monkeypatch.setattr(tiling, "Path", lambda name: Path("/no/such/file"))
@@ -325,6 +334,13 @@ def test_rotations_of_integers_and_channels():
     image = np.random.default_rng(0).integers(0, 256, (2, 30, 34), dtype=np.uint8)
     assert_allclose(predict(model, image, rotations=3), predict(model, image / 255, rotations=3), atol=1e-5)
     assert predict(model, image, rotations=3).dtype == np.float32
+
+
+def test_rotations_of_half_precision():
+    model, image = network(), np.random.default_rng(0).random((20, 24)).astype(np.float16)
+    found = predict(model, image, rotations=3)
+    assert found.dtype == np.float32
+    assert_allclose(found, predict(model, image.astype(np.float64), rotations=3), atol=1e-6)
 
 
 def test_bad_rotations():

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from unet_edu.progress import Progress
 from unet_edu.tiling import checked_size, predict_windows, result_dtype, tile_windows
@@ -43,7 +44,7 @@ def predict_to_zarr(model, image, path, *, output_tile=None, autocast=None, devi
         windows, done = _resume(partial, source)
         out = zarr.open_array(partial, mode="r+")
     else:
-        windows, done = tile_windows(model, checked_size(image, model), output_tile, autocast, device or "cpu"), 0
+        windows, done = tile_windows(model, checked_size(image, model), output_tile, autocast, device), 0
         shape = (model.num_classes, *checked_size(image, model))
         chunks = shape[0], *(side.stop for side in windows[0])  # no tile rewrites what another wrote
         dtype = str(result_dtype(model)).removeprefix("torch.")
@@ -54,9 +55,9 @@ def predict_to_zarr(model, image, path, *, output_tile=None, autocast=None, devi
         out[:, *window] = next(probabilities)
         done += 1
         _note(partial, source, windows, done)
-    (partial / PROGRESS).unlink()
     shutil.rmtree(path, ignore_errors=True)
     os.replace(partial, path)
+    (path / PROGRESS).unlink()  # last, so that whatever stops us before, no tile is lost
     return zarr.open_array(path, mode="r")
 
 
@@ -81,7 +82,7 @@ def _fingerprint(model, image, output_tile, autocast):
     """What must be the same for two parts to belong together. Of the image, a row and a column must do."""
     digest = hashlib.sha256(repr((model.scale, tuple(image.shape), str(image.dtype), output_tile, autocast)).encode())
     for weights in model.state_dict().values():
-        digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(weights.detach().cpu().flatten().view(torch.uint8).numpy())  # NumPy knows no bfloat16
     height, width = image.shape[-2:]
     for line in (image[..., height // 2, :], image[..., width // 2]):
         digest.update(np.ascontiguousarray(line).tobytes())

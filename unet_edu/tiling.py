@@ -50,7 +50,7 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, rotat
     if rotations != 1:
         _check_rotations(rotations, out)
         options = {"output_tile": output_tile, "autocast": autocast, "device": device, "progress": progress}
-        image = scaled(image, model.scale)
+        image = scaled(image, model.scale).astype(np.float64, copy=False)  # SciPy cannot turn half precision
         return _mean_over_rotations(lambda turned: predict(model, turned, **options), image, rotations)
     dtype = result_dtype(model)
     shape = model.num_classes, height, width
@@ -58,7 +58,6 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, rotat
         out = torch.empty(shape, dtype=dtype).numpy()
     elif tuple(out.shape) != shape:
         raise ValueError(f"out.shape={tuple(out.shape)}: must be (classes, H, W) = {shape}")
-    device = torch.device(device or next(model.parameters()).device)
     windows = tile_windows(model, (height, width), output_tile, autocast, device)
     probabilities = predict_windows(model, image, windows, autocast, device)
     for window, probability in zip(Progress(windows, "predicting", "tiles", show=progress), probabilities, strict=True):
@@ -66,7 +65,7 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, rotat
     return out
 
 
-def tile_windows(model, size, output_tile=None, autocast=None, device="cpu"):
+def tile_windows(model, size, output_tile=None, autocast=None, device=None):
     """What each tile contributes to an image of this size: its rows and columns, slices that cover the image once."""
     largest = largest_tile(model, autocast, device)
     tops, lefts = (_spans(side, _tile(side, output_tile, model.depth, largest), model.depth) for side in size)
@@ -91,10 +90,10 @@ def predict_windows(model, image, windows, autocast=None, device=None):
         model.train(training)
 
 
-def largest_tile(model, autocast=None, device="cpu"):
+def largest_tile(model, autocast=None, device=None):
     """Largest side of a tile's logits for which the network's features fit into the memory set aside for them."""
     bytes_per_number = torch.finfo(autocast or next(model.parameters()).dtype).bits // 8
-    device = torch.device(device)
+    device = torch.device(device or next(model.parameters()).device)
     memory = min(MEMORY.get(device.type, MEMORY["cpu"]), free_memory(device) // 4)
     # Measured for an (S, S) input: features of 4.5 times the first convolution's, logits and probabilities beside them.
     bytes_per_pixel = 4.5 * model.base_channels * bytes_per_number + 12 * model.num_classes
@@ -164,7 +163,7 @@ def _resample(image, place):
 
 
 def _check_rotations(rotations, out):
-    if isinstance(rotations, bool) or not isinstance(rotations, (int, np.integer)) or rotations < 1:
+    if not isinstance(rotations, (int, np.integer)) or rotations < 1:
         raise ValueError(f"rotations={rotations!r}: must be a whole number, 1 or more; the paper uses 7")
     if out is not None:
         raise ValueError(f"rotations={rotations} with out: the mean needs the whole image in memory; use out=None")
