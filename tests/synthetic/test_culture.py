@@ -189,3 +189,4 @@ def test_only_integers(arguments):
 
 def test_numpy_integers_are_integers():
     np.testing.assert_array_equal(cells(np.int64(1), np.int32(32), np.uint8(5))[0], cells(1, 32, 5)[0])
+    np.testing.assert_array_equal(cells(np.uint8(1), np.uint8(200))[0], cells(1, 200)[0])  # 200 + a margin is over 255

@@ -159,3 +159,4 @@ def test_only_integers(arguments):
 def test_numpy_integers_are_integers():
     images, _ = membranes(np.int64(1), np.int32(32), np.uint8(5))
     np.testing.assert_array_equal(images, membranes(1, 32, 5)[0])
+    np.testing.assert_array_equal(membranes(np.uint8(1), np.uint8(200))[0], membranes(1, 200)[0])  # margins exceed 255

@@ -52,7 +52,7 @@ def cells(frames=12, size=256, seed=0):
     TypeError : an argument is not an integer
     ValueError : frames < 1, size < 32, seed < 0
     """
-    check(frames=(frames, 1), size=(size, 32), seed=(seed, 0))
+    frames, size, seed = check(frames=(frames, 1), size=(size, 32), seed=(seed, 0))
     rng = np.random.default_rng(seed)
     shape = frames, size, size
     culture = seeded(rng, size)

@@ -53,7 +53,7 @@ def membranes(slices=12, size=256, seed=0):
     TypeError : an argument is not an integer
     ValueError : slices < 1, size < 32, seed < 0
     """
-    check(slices=(slices, 1), size=(size, 32), seed=(seed, 0))
+    slices, size, seed = check(slices=(slices, 1), size=(size, 32), seed=(seed, 0))
     rng = np.random.default_rng(seed)
     shape = slices, size, size
     neurites = grow(rng, size)

@@ -18,9 +18,13 @@ def field(rng, shape, scale, depth):
 
 
 def check(**arguments):
-    """TypeError or ValueError unless each `name=(value, least)` is an integer, `least` or more."""
+    """The values as Python integers, which do not overflow.
+
+    TypeError or ValueError unless each `name=(value, least)` is an integer, `least` or more.
+    """
     for name, (value, least) in arguments.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise TypeError(f"{name}={value!r}: must be an integer; use a whole number >= {least}")
         if value < least:
             raise ValueError(f"{name}={value}: must be at least {least}; use {least} or more")
+    return [int(value) for value, _ in arguments.values()]
