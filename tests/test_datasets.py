@@ -225,6 +225,8 @@ def test_the_digest_is_of_the_bytes_row_by_row():
 
 def test_the_named_folder_comes_before_the_cache(tiny, monkeypatch):
     (datasets.cache_dir() / "isbi2012").mkdir(parents=True)
+    (datasets.cache_dir() / "isbi2012" / "train-volume.tif").touch()
+    assert datasets.find("isbi2012") == datasets.cache_dir() / "isbi2012"
     monkeypatch.setenv("UNET_EDU_DATA", str(tiny))
     assert datasets.find("isbi2012") == tiny / "isbi2012"
 
@@ -261,6 +263,12 @@ def test_card_by_hand():
         "class_frequencies": [pytest.approx(6 / 23), pytest.approx(16 / 23), pytest.approx(1 / 23)],
         "terms": "mine",
     }
+
+
+def test_a_card_lists_every_size_once_and_in_order():
+    classes = [np.ones(shape, int) for shape in [(9, 4), (30, 1), (2, 70), (9, 4), (9, 3), (1, 8)]]
+    data = datasets.Dataset("", "", classes, classes, classes, np.arange(6), "")
+    assert datasets.card(data)["sizes"] == [[1, 8], [2, 70], [9, 3], [9, 4], [30, 1]]
 
 
 @pytest.mark.parametrize("name", datasets.NAMES)

@@ -8,6 +8,7 @@ from unet_edu.weight_map import (
     border_weights,
     class_frequencies,
     class_weights,
+    nearest_distances,
     separate_touching,
     touching_pairs,
     weight_map,
@@ -252,3 +253,13 @@ def test_bad_classes_have_no_frequencies():
         class_frequencies([np.full((2, 2), -1)], 2)
     with pytest.raises(TypeError, match="classes of type float64: classes are integers"):
         class_frequencies([np.full((2, 2), 0.9)], 2)  # probabilities would pass for background
+
+
+@pytest.mark.parametrize("reach", [5, 5.5])
+def test_distances_are_exact_up_to_the_reach_and_with_it(reach):
+    cells = np.zeros((1, 30), int)
+    cells[0, 12], cells[0, 15] = 1, 2
+    first, second = (np.abs(np.arange(30) - place) for place in (12, 15))
+    wanted = np.minimum(first, second), np.maximum(first, second)
+    for found, exact in zip(nearest_distances(cells, reach), wanted, strict=True):
+        assert np.array_equal(found[0][exact <= reach], exact[exact <= reach])

@@ -118,9 +118,9 @@ def test_bad_arguments():
         seg(TOUCHING[:, 0], TOUCHING[:, 0])
     with pytest.raises(ValueError, match="hold no cell"):
         seg(0 * TOUCHING, TOUCHING)
-    with pytest.raises(ValueError, match="instances of length 0: hold no pixel"):
+    with pytest.raises(ValueError, match="instances of length 0: no frame at all"):
         seg([], [])
-    with pytest.raises(ValueError, match="predicted of length 0: hold no pixel"):
+    with pytest.raises(ValueError, match="predicted of length 0: no frame at all"):
         seg(TOUCHING, TOUCHING[:0])
     with pytest.raises(ValueError, match="must have the same shapes"):
         jaccard_of_cells(TOUCHING, TOUCHING.T)

@@ -84,8 +84,8 @@ def _pairs(instances, predicted):
 
 
 def _frames(name, frames):
-    if not np.size(frames[:1]):
-        raise ValueError(f"{name} of length {len(frames)}: hold no pixel; use (H, W) or a sequence of such frames")
+    if not len(frames):
+        raise ValueError(f"{name} of length 0: no frame at all; use (H, W) or a sequence of such frames")
     frames = [np.asarray(frame) for frame in (frames if np.ndim(frames[0]) == 2 else [frames])]
     for frame in frames:
         if not np.issubdtype(frame.dtype, np.integer):
