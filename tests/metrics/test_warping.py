@@ -175,6 +175,16 @@ def test_pictures_have_the_shape_of_the_labels():
     assert mistakes(labels[0], labels[0] / 2).shape == (1, 5)
 
 
+@pytest.mark.parametrize("picture", [mistakes, warp])
+def test_thresholds_are_probabilities(picture):
+    labels = drawn("##.##")
+    for threshold in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match=f"threshold={threshold}: must be 0 to 1"):
+            picture(labels, labels, threshold)
+    assert picture(labels, labels, 0).tolist() == picture(labels, labels).tolist()
+    assert picture(labels, labels, 1).shape == (1, 5)
+
+
 def test_warping_keeps_the_topology():
     rng = np.random.default_rng(3)
     labels = ndimage.gaussian_filter(rng.random((60, 70)), 3) > 0.5

@@ -80,9 +80,9 @@ def mistakes(labels, probability, threshold=0.5):
 
     Raises
     ------
-    ValueError : as `warping_error`
+    ValueError : as `warping_error`, a threshold outside [0, 1]
     """
-    kinds = [_mistakes(*framed, threshold)[1:-1, 1:-1] for framed in _framed(labels, probability)]
+    kinds = [_mistakes(*framed, threshold)[1:-1, 1:-1] for framed in _framed(labels, probability, threshold)]
     return np.reshape(kinds, np.shape(labels))
 
 
@@ -91,12 +91,14 @@ def warp(labels, probability, threshold=0.5):
 
     Pixels flip where the prediction is surest first; arguments and errors as in `mistakes`.
     """
-    warped = [_warp(*framed, threshold)[1:-1, 1:-1] for framed in _framed(labels, probability)]
+    warped = [_warp(*framed, threshold)[1:-1, 1:-1] for framed in _framed(labels, probability, threshold)]
     return np.reshape(warped, np.shape(labels))
 
 
-def _framed(labels, probability):
+def _framed(labels, probability, threshold=0.0):
     """Cells and probabilities (double) of every slice with a frame of membrane, one pixel wide."""
+    if not 0 <= threshold <= 1:  # below 0 the frame would turn to cell, and compiled code reads beyond it
+        raise ValueError(f"threshold={threshold}: must be 0 to 1, such as 0.5")
     cells, probability = (np.pad(stack, ((0, 0), (1, 1), (1, 1))) for stack in checked(labels, probability))
     return zip(cells, probability, strict=True)
 
