@@ -146,6 +146,16 @@ def test_parts_of_two_predictions_are_not_mixed(model, tmp_path, monkeypatch, ch
         predict_to_zarr(model, image, tmp_path / "a.zarr", progress=False, **options)
 
 
+@pytest.mark.parametrize("other", [np.zeros((75, 90), np.uint8), np.zeros((90, 75), np.int8)])
+def test_images_of_the_same_bytes_are_told_apart(model, tmp_path, monkeypatch, other):
+    with monkeypatch.context() as context:
+        interrupt_after(context, 3)
+        with pytest.raises(Interrupted):
+            predict_to_zarr(model, np.zeros((90, 75), np.uint8), tmp_path / "a.zarr", output_tile=20, progress=False)
+    with pytest.raises(ValueError, match="holds part of another prediction"):
+        predict_to_zarr(model, other, tmp_path / "a.zarr", output_tile=20, progress=False)
+
+
 def test_replaces_an_older_result_only_when_done(model, tmp_path, monkeypatch):
     path = tmp_path / "a.zarr"
     predict_to_zarr(model, IMAGE, path, output_tile=20, progress=False)
