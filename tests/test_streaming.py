@@ -28,7 +28,8 @@ def test_equals_predict_and_leaves_only_the_result(model, tmp_path):
     assert found.dtype == np.float32
     assert_allclose(found[:], tiling.predict(model, IMAGE, output_tile=20), atol=0)
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
-    assert not (tmp_path / "a.zarr" / streaming.PROGRESS).exists()
+    assert {p.name for p in (tmp_path / "a.zarr").iterdir()} == {"c", "zarr.json"}
+    assert found.read_only
 
 
 def test_every_tile_fills_its_own_chunk(tmp_path):
@@ -146,12 +147,17 @@ def test_parts_of_two_predictions_are_not_mixed(model, tmp_path, monkeypatch, ch
         predict_to_zarr(model, image, tmp_path / "a.zarr", progress=False, **options)
 
 
-@pytest.mark.parametrize("other", [np.zeros((75, 90), np.uint8), np.zeros((90, 75), np.int8)])
-def test_images_of_the_same_bytes_are_told_apart(model, tmp_path, monkeypatch, other):
+DARK = np.zeros((90, 75), np.uint8)
+IN_THE_MIDDLE_ROW, IN_THE_MIDDLE_COLUMN = DARK.copy(), DARK.copy()
+IN_THE_MIDDLE_ROW[45, 3] = IN_THE_MIDDLE_COLUMN[7, 37] = 1
+
+
+@pytest.mark.parametrize("other", [DARK.T, DARK.view(np.int8), IN_THE_MIDDLE_ROW, IN_THE_MIDDLE_COLUMN])
+def test_images_that_hardly_differ_are_told_apart(model, tmp_path, monkeypatch, other):
     with monkeypatch.context() as context:
         interrupt_after(context, 3)
         with pytest.raises(Interrupted):
-            predict_to_zarr(model, np.zeros((90, 75), np.uint8), tmp_path / "a.zarr", output_tile=20, progress=False)
+            predict_to_zarr(model, DARK, tmp_path / "a.zarr", output_tile=20, progress=False)
     with pytest.raises(ValueError, match="holds part of another prediction"):
         predict_to_zarr(model, other, tmp_path / "a.zarr", output_tile=20, progress=False)
 
@@ -173,6 +179,20 @@ def test_an_unfinished_start_is_begun_anew(model, tmp_path):
     (tmp_path / "a.zarr.partial" / "zarr.json").write_text("{")
     found = predict_to_zarr(model, IMAGE, tmp_path / "a.zarr", output_tile=20, progress=False)
     assert_allclose(found[:], tiling.predict(model, IMAGE, output_tile=20), atol=0)
+
+
+def test_an_array_without_a_note_is_begun_anew(model, tmp_path):
+    zarr.create_array(tmp_path / "a.zarr.partial", shape=(3, 5, 5), dtype="float32")
+    found = predict_to_zarr(model, IMAGE, tmp_path / "a.zarr", output_tile=20, progress=False)
+    assert_allclose(found[:], tiling.predict(model, IMAGE, output_tile=20), atol=0)
+
+
+def test_tiles_are_those_of_the_device_and_type(model, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(streaming, "tile_windows", lambda *of: asked.append(of) or tiling.tile_windows(*of))
+    options = {"output_tile": 20, "autocast": torch.bfloat16, "device": "cpu", "progress": False}
+    predict_to_zarr(model, IMAGE, tmp_path / "a.zarr", **options)
+    assert asked == [(model, (90, 75), 20, torch.bfloat16, "cpu")]
 
 
 def test_errors(model, tmp_path, monkeypatch):
