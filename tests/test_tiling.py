@@ -322,6 +322,14 @@ def test_a_rotated_image_lies_wholly_on_its_canvas_and_goes_on_mirrored():
     assert width >= 20 * np.sin(np.pi / 6) + 50 * np.cos(np.pi / 6)
 
 
+def test_beyond_a_rotated_image_its_edge_is_mirrored_and_not_repeated():
+    image = np.random.default_rng(0).random((1, 21, 21))
+    padded = np.pad(image, ((0, 0), (17, 17), (17, 17)), mode="reflect")
+    turned, larger = tiling.rotate(image, 45), tiling.rotate(padded, 45)
+    assert (turned.shape, larger.shape) == ((1, 30, 30), (1, 78, 78))
+    assert_allclose(turned, larger[:, 24:54, 24:54], atol=1e-12)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 1)])
 def test_rotations_of_the_smallest_images(size):
     found = predict(network(), np.ones(size, np.uint8), rotations=7)
