@@ -133,8 +133,13 @@ def test_tiles_fit_the_device_where_the_model_is(monkeypatch):
     assert tiling.tile_windows(model, (3000, 3), device="cpu") != tiling.tile_windows(model, (3000, 3))
 
 
-def test_free_memory_is_read_or_guessed(monkeypatch):
+def test_free_memory_is_read_or_guessed(monkeypatch, tmp_path):
     assert 2**26 < tiling.free_memory(torch.device("cpu")) < 2**46
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5, 9))
+    assert tiling.free_memory(torch.device("cuda")) == 5
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemFree: 3 kB\nMemAvailable:       7 kB\nBuffers: 1 kB\n")
+    monkeypatch.setattr(tiling, "Path", lambda name: tmp_path / "meminfo")
+    assert tiling.free_memory(torch.device("cpu")) == 7 * 1024
     monkeypatch.setattr(tiling, "Path", lambda name: Path("/no/such/file"))
     assert tiling.free_memory(torch.device("cpu")) == 4 * 2**30
 
@@ -342,6 +347,14 @@ def test_rotations_of_integers_and_channels():
     image = np.random.default_rng(0).integers(0, 256, (2, 30, 34), dtype=np.uint8)
     assert_allclose(predict(model, image, rotations=3), predict(model, image / 255, rotations=3), atol=1e-5)
     assert predict(model, image, rotations=3).dtype == np.float32
+
+
+@pytest.mark.parametrize("rotations", [3, 7])
+def test_the_angles_divide_a_full_turn(rotations, monkeypatch):
+    turned, rotate = [], tiling.rotate
+    monkeypatch.setattr(tiling, "rotate", lambda image, degrees: turned.append(degrees) or rotate(image, degrees))
+    predict(network(), np.ones((9, 9)), rotations=rotations)
+    assert turned == [360 * k / rotations for k in range(rotations)]
 
 
 def test_rotations_of_half_precision():
