@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from unet_edu.synthetic import cells
+from unet_edu.synthetic.culture import local, seeded
 
 # Small fields are the hard ones: a frame may hold one cell, or only slivers. With seeds 38 and 49, cells
 # are cut into pieces that meet at a corner.
@@ -114,6 +115,14 @@ def test_cells_creep(sequences):
         followed = np.intersect1d(whole(instances[0]), whole(instances[5]))
         first, last = (np.array(ndimage.center_of_mass(f > 0, f, followed)) for f in instances[[0, 5]])
         assert 5 < np.median(np.linalg.norm(last - first, axis=1)) < 30      # px in five frames
+
+
+def test_cells_turn():
+    culture = seeded(np.random.default_rng(0), 64)
+    culture = culture._replace(step=0 * culture.step)
+    point = np.full((1, 1), 10 + 20j, np.complex64)
+    first, fifth = (local(culture, 3, point, t).item() for t in (0, 5))
+    assert np.angle(first / fifth) == pytest.approx(5 * culture.turn[3], abs=1e-5)
 
 
 def test_cells_leave_and_enter():
