@@ -42,6 +42,16 @@ def test_every_tile_fills_its_own_chunk(tmp_path):
     assert [rows.stop for rows, _ in windows][-1] == 100
 
 
+def test_what_is_kept(model, tmp_path):
+    everything = tiling.predict(model, IMAGE, output_tile=20)
+    one = predict_to_zarr(model, IMAGE, tmp_path / "a.zarr", output_tile=20, keep=lambda p: p[1], progress=False)
+    assert (one.shape, one.chunks) == ((90, 75), (20, 20))
+    assert_allclose(one[:], everything[1], atol=0)
+    two = predict_to_zarr(model, IMAGE, tmp_path / "a.zarr", output_tile=20, keep=lambda p: p[1:], progress=False)
+    assert (two.shape, two.chunks) == ((2, 90, 75), (2, 20, 20))
+    assert_allclose(two[:], everything[1:], atol=0)
+
+
 def test_images_on_disk(model, tmp_path):
     stored = zarr.create_array(tmp_path / "in.zarr", shape=IMAGE.shape, chunks=(32, 32), dtype="uint8")
     stored[:] = IMAGE
@@ -200,7 +210,7 @@ def test_errors(model, tmp_path, monkeypatch):
         predict_to_zarr(model, np.zeros((3, 5, 5)), tmp_path / "a.zarr")
     assert not list(tmp_path.iterdir())
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(ImportError, match="pip install zarr"):
+    with pytest.raises(ValueError, match="pip install zarr"):
         predict_to_zarr(model, IMAGE, tmp_path / "a.zarr")
 
 

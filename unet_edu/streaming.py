@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from unet_edu.images import import_zarr
 from unet_edu.progress import Progress
 from unet_edu.tiling import checked_size, predict_windows, result_dtype, tile_windows
 
 PROGRESS = "tiles.json"  # beside the chunks, as long as some are missing
 
 
-def predict_to_zarr(model, image, path, *, output_tile=None, autocast=None, device=None, progress=True):
+def predict_to_zarr(model, image, path, *, output_tile=None, autocast=None, device=None, keep=None,
+                    progress=True):  # fmt: skip
     """Class probabilities of an image of any size, written to disk as they are computed.
 
     They appear under `path` when they are complete. Until then they grow in PATH.partial: after an interruption,
@@ -26,33 +28,35 @@ def predict_to_zarr(model, image, path, *, output_tile=None, autocast=None, devi
     model, image, output_tile, autocast, device, progress : as for `tiling.predict`. Of an image that is a memory
         map or a zarr array, one tile at a time is read
     path : where the Zarr array is to be, usually NAME.zarr; what is there is replaced at the end
+    keep : what to write of a tile: a function of its probabilities (K, h, w) that returns (h, w) or (k, h, w), such
+        as `lambda p: p[1]`; None: all of them
 
     Returns
     -------
-    zarr.Array (K, H, W), float32, or float64 for a float64 model; one chunk a tile
+    zarr.Array (K, H, W), or as `keep` has it; float32, or float64 for a float64 model; one chunk a tile
 
     Raises
     ------
-    ImportError : the package zarr is missing
-    ValueError : PATH.partial belongs to another model, image or setting; otherwise as `tiling.predict`
+    ValueError : the package zarr is missing; PATH.partial belongs to another model, image or setting; otherwise as
+        `tiling.predict`
     """
-    zarr = _zarr()
-    path = Path(path)
+    zarr, path = import_zarr(), Path(path)
     partial = path.with_name(path.name + ".partial")
-    source = _fingerprint(model, image, output_tile, autocast)
+    size, keep = checked_size(image, model), keep or (lambda probability: probability)
+    kept = keep(np.zeros((model.num_classes, 1, 1))).shape[:-2]
+    source = _fingerprint(model, image, kept, output_tile, autocast)
     if (partial / PROGRESS).exists():
         windows, done = _resume(partial, source)
         out = zarr.open_array(partial, mode="r+")
     else:
-        windows, done = tile_windows(model, checked_size(image, model), output_tile, autocast, device), 0
-        shape = (model.num_classes, *checked_size(image, model))
-        chunks = shape[0], *(side.stop for side in windows[0])  # no tile rewrites what another wrote
+        windows, done = tile_windows(model, size, output_tile, autocast, device), 0
+        chunks = *kept, *(side.stop for side in windows[0])  # no tile rewrites what another wrote
         dtype = str(result_dtype(model)).removeprefix("torch.")
-        out = zarr.create_array(partial, shape=shape, chunks=chunks, dtype=dtype, overwrite=True)
+        out = zarr.create_array(partial, shape=(*kept, *size), chunks=chunks, dtype=dtype, overwrite=True)
         _note(partial, source, windows, done)
     probabilities = predict_windows(model, image, windows[done:], autocast, device)
     for window in Progress(windows[done:], "predicting", "tiles", show=progress):
-        out[:, *window] = next(probabilities)
+        out[..., *window] = keep(next(probabilities))
         done += 1
         _note(partial, source, windows, done)
     shutil.rmtree(path, ignore_errors=True)
@@ -78,9 +82,9 @@ def _resume(partial, source):
     return [tuple(slice(*side) for side in window) for window in note["windows"]], note["done"]
 
 
-def _fingerprint(model, image, output_tile, autocast):
+def _fingerprint(model, image, *settings):
     """What must be the same for two parts to belong together. Of the image, a row and a column must do."""
-    digest = hashlib.sha256(repr((model.scale, tuple(image.shape), str(image.dtype), output_tile, autocast)).encode())
+    digest = hashlib.sha256(repr((model.scale, tuple(image.shape), str(image.dtype), settings)).encode())
     for weights in model.state_dict().values():
         digest.update(weights.detach().cpu().flatten().view(torch.uint8).numpy())  # NumPy knows no bfloat16
     height, width = image.shape[-2:]
@@ -88,10 +92,3 @@ def _fingerprint(model, image, output_tile, autocast):
         digest.update(np.ascontiguousarray(line).tobytes())
     return digest.hexdigest()
 
-
-def _zarr():
-    try:
-        import zarr
-    except ImportError as error:
-        raise ImportError("Zarr files need the package zarr; run: pip install zarr") from error
-    return zarr

@@ -144,6 +144,6 @@ def test_other_mistakes(run, own, found):
     tifffile.imwrite(found / "a_probability.tif", np.full((96, 96), 3.0, np.float32))
     code, _, err = run("evaluate", "--predictions", found, *files, "--metrics", "em")
     assert code == 2
-    assert "outside [0, 1]" in err
+    assert "must be in [0, 1]" in err
     code, _, err = run("evaluate", "--predictions", found, *files, "--out", own / "no" / "s.json")
     assert code == 2

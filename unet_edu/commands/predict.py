@@ -6,6 +6,7 @@ import numpy as np
 
 from unet_edu import ablations, commands, images
 from unet_edu.instances import from_probability
+from unet_edu.streaming import predict_to_zarr
 from unet_edu.tiling import predict
 
 
@@ -51,38 +52,17 @@ def predict_file(model, path, stem, options):
         commands.note(f"warning: {path}: {problem}")
     suffix = {"tiff": ".tif", "zarr": ".zarr"}[options.format]
     probability, labels = (stem.with_name(f"{stem.name}_{part}{suffix}") for part in ("probability", "labels"))
-    wanted = {"rotations": options.rotations, "progress": True}
+    keep = of_cell if model.num_classes == 2 else lambda classes: classes
     if suffix == ".zarr" and options.rotations == 1:
-        with images.whole(probability) as partial:
-            cell = stream(partial, model, image, wanted)
+        kept = predict_to_zarr(model, image, probability, keep=keep)[:]
     else:
-        classes = np.asarray(predict(model, image, **wanted), np.float32)
-        cell = of_cell(classes)
-        images.write(probability, cell if model.num_classes == 2 else classes)
+        kept = keep(np.asarray(predict(model, image, rotations=options.rotations, progress=True), np.float32))
+        images.write(probability, kept)
+    cell = kept if kept.ndim == 2 else of_cell(kept)
     cells = from_probability(cell, threshold=options.threshold, min_size=options.min_size)
     count = int(cells.max())
     images.write(labels, cells.astype(np.uint16 if count < 2**16 else np.uint32))
     return f"{count} cells on {(cells > 0).mean():.1%} of the image, in {labels}"
-
-
-def stream(path, model, image, wanted):
-    """Predict into a Zarr array tile by tile; returns the probability of cell."""
-    if model.num_classes == 2:
-        array = images.create_zarr(path, image.shape, np.float32)
-        predict(model, image, out=Cell(array), **wanted)
-        return array[:]
-    array = images.create_zarr(path, (model.num_classes, *image.shape), np.float32)
-    return of_cell(predict(model, image, out=array, **wanted))
-
-
-class Cell:
-    """Takes both probabilities of a tile, as `tiling.predict` writes them, and keeps that of cell."""
-
-    def __init__(self, array):
-        self.array, self.shape = array, (2, *array.shape)
-
-    def __setitem__(self, place, probability):
-        self.array[place[1:]] = of_cell(probability)
 
 
 def of_cell(probability):
