@@ -92,6 +92,8 @@ def _predict(parser):
     add("--min-size", type=_between(int, 0), default=0, metavar="PIXELS", help="cells smaller than this are left out")
     add("--rotations", type=_between(int, 1), default=1, metavar="N",
         help="mean of the prediction at N angles; the paper: 7; takes N times as long")  # fmt: skip
+    add("--precision", choices=["auto", "float32", "bfloat16", "float16"], default="float32",
+        help="to compute in; auto: half where the device does it natively, which is faster (default: float32)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
     parser.set_defaults(run=_later("predict"))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from unet_edu import UNet, images, tiling
 from unet_edu.instances import from_probability
@@ -26,7 +27,7 @@ def half(model, image, **options):
 
 @pytest.fixture
 def bright_is_cell(monkeypatch):
-    def half_to_zarr(model, image, path, keep):
+    def half_to_zarr(model, image, path, keep, **options):
         images.write(path, keep(half(model, image)))
         return images.read(path) if model.num_classes == 2 else images.read_stack(path)
 
@@ -78,6 +79,19 @@ def test_of_more_classes_all_are_kept(run, own, tmp_path, bright_is_cell, form, 
     expected = from_probability(1 - probability[0])
     assert 0 < (expected > 0).mean() < 1
     assert np.array_equal(images.read(own / "found" / f"a_labels{suffix}")[:], expected)
+
+
+@pytest.mark.parametrize("form", ["tiff", "zarr"])
+def test_precision(predict, own, weights, drawn, form):
+    """Half precision is another number, and only if asked for."""
+    path = own / "found" / f"a_probability{'.tif' if form == 'tiff' else '.zarr'}"
+    found = []
+    for precision in ("float32", "bfloat16"):
+        assert predict(own / "images" / "a.tif", "--precision", precision, "--format", form)[0] == 0
+        found.append(np.array(images.read(path)[:]))
+    full, half = (1 - tiling.predict(UNet.load(weights), drawn[0][0], autocast=t)[0] for t in (None, torch.bfloat16))
+    assert abs(full - half).max() > 1e-6
+    np.testing.assert_allclose(found, [full, half], atol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["tiff", "zarr"])

@@ -8,6 +8,7 @@ from unet_edu import ablations, commands, images
 from unet_edu.instances import from_probability
 from unet_edu.streaming import predict_to_zarr
 from unet_edu.tiling import predict
+from unet_edu.training import autocast_dtype
 
 
 def run(options):
@@ -52,11 +53,13 @@ def predict_file(model, path, stem, options):
         commands.note(f"warning: {path}: {problem}")
     suffix = {"tiff": ".tif", "zarr": ".zarr"}[options.format]
     probability, labels = (stem.with_name(f"{stem.name}_{part}{suffix}") for part in ("probability", "labels"))
+    autocast = autocast_dtype(options.precision, next(model.parameters()).device)
     keep = of_cell if model.num_classes == 2 else lambda classes: classes
     if suffix == ".zarr" and options.rotations == 1:
-        kept = predict_to_zarr(model, image, probability, keep=keep)[:]
+        kept = predict_to_zarr(model, image, probability, autocast=autocast, keep=keep)[:]
     else:
-        kept = keep(np.asarray(predict(model, image, rotations=options.rotations, progress=True), np.float32))
+        classes = predict(model, image, autocast=autocast, rotations=options.rotations, progress=True)
+        kept = keep(np.asarray(classes, np.float32))
         images.write(probability, kept)
     cell = kept if kept.ndim == 2 else of_cell(kept)
     cells = from_probability(cell, threshold=options.threshold, min_size=options.min_size)
