@@ -39,7 +39,7 @@ def classes(instances, markers, silver):
     one (H, W) int8 array a frame; 1 exactly where `instances` > 0
     """
     radius = np.sqrt(np.median(np.concatenate([_areas(frame) for frame in instances])) / np.pi)
-    return [_classes(*frame, radius) for frame in zip(instances, markers, silver, strict=True)]
+    return [frame_classes(*frame, radius) for frame in zip(instances, markers, silver, strict=True)]
 
 
 def unlabeled(instances, markers):
@@ -47,7 +47,8 @@ def unlabeled(instances, markers):
     return [int(i) for i in np.unique(markers[markers > 0]) if not _covering(instances, markers == i)]
 
 
-def _classes(instances, markers, silver, radius):
+def frame_classes(instances, markers, silver, radius):
+    """As `classes`, of one frame; where the silver truth is silent, a disk of `radius` pixels stands for a cell."""
     unknown = np.ones(instances.shape, bool)
     unknown[EDGE:-EDGE, EDGE:-EDGE] = False
     for i in unlabeled(instances, markers):
