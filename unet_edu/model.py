@@ -24,7 +24,8 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3)
 
     def forward(self, x):
-        return F.relu(self.conv2(F.relu(self.conv1(x))))
+        x = F.relu(self.conv1(x), inplace=True)  # in place: no second map of the full size, the same gradient
+        return F.relu(self.conv2(x), inplace=True)
 
 
 class UNet(nn.Module):
@@ -82,7 +83,7 @@ class UNet(nn.Module):
             x = F.max_pool2d(x, 2)                               # half the size
         x = F.dropout(self.bottom(x), self.dropout, self.training)
         for up, block in zip(self.up, self.expanding, strict=True):
-            x = F.relu(up(x))                                    # twice the size, half the channels
+            x = F.relu(up(x), inplace=True)                      # twice the size, half the channels
             x = block(self.fuse(x, skips.pop()))
         return self.head(x)                                      # (N, num_classes, H - 184, W - 184)
 
