@@ -53,26 +53,35 @@ def share_of_peak(repetitions, device):
 
 
 def peers(repetitions, device):
-    """1024 x 1024 by overlap-tile against MONAI's sliding window with the same weights, padded."""
+    """1024 x 1024 by overlap-tile against MONAI's sliding window with the same weights, padded.
+
+    As its users call it, with the channels in planes; and with channels side by side, as our prediction has them.
+    """
     from monai.inferers import sliding_window_inference
 
     model = UNet().to(device).eval()
-    padded = Padded(model.state_dict()).to(device).eval()
     image = np.random.default_rng(0).random((1024, 1024), dtype=np.float32)
     x = torch.from_numpy(image)[None, None].to(device)
-    for name, autocast in (("bf16", torch.bfloat16), ("fp32", None)):
-        for roi, overlap in ((512, 0.25), (256, 0), (352, 0), (512, 0), (1024, 0)):
+    for precision, layout, roi, overlap, aim in (
+        ("bf16", "planes", 512, 0.25, 1.5), ("bf16", "planes", 256, 0, 1), ("bf16", "planes", 352, 0, 1),
+        ("bf16", "planes", 512, 0, 1), ("bf16", "planes", 1024, 0, 1), ("bf16", "channels last", 256, 0, None),
+        ("bf16", "channels last", 1024, 0, None), ("fp32", "planes", 512, 0.25, 1.5), ("fp32", "planes", 256, 0, 1),
+        ("fp32", "planes", 512, 0, 1),
+    ):  # fmt: skip
+        memory = torch.channels_last if layout == "channels last" else torch.contiguous_format
+        padded = Padded(model.state_dict()).to(device, memory_format=memory).eval()
+        autocast = torch.bfloat16 if precision == "bf16" else None
 
-            def theirs(roi=roi, overlap=overlap, autocast=autocast):
-                with torch.inference_mode(), torch.autocast(device.type, autocast, autocast is not None):
-                    sliding_window_inference(x, (roi, roi), 1, padded, overlap=overlap).softmax(1).cpu()
+        def theirs(roi=roi, overlap=overlap, padded=padded, autocast=autocast):
+            with torch.inference_mode(), torch.autocast(device.type, autocast, autocast is not None):
+                sliding_window_inference(x, (roi, roi), 1, padded, overlap=overlap).softmax(1).cpu()
 
-            aim = 1.5 if overlap else 1.0
-            row = side_by_side(
-                lambda autocast=autocast: predict(model, image, autocast=autocast), theirs, repetitions,
-                wait=waiting(device),
-            )  # fmt: skip
-            yield {"name": f"1024 x 1024 {name}, MONAI roi {roi} overlap {overlap}", "aim": aim, **row}
+        row = side_by_side(
+            lambda autocast=autocast: predict(model, image, autocast=autocast), theirs, repetitions,
+            wait=waiting(device),
+        )  # fmt: skip
+        name = f"1024 x 1024 {precision}, MONAI roi {roi} overlap {overlap}, {layout}"
+        yield {"name": name, **({} if aim is None else {"aim": aim}), **row}
 
 
 def half_precision(device):
