@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def half_precision(device):
 
 
 SCALE = """
-import json, resource, sys, time, tifffile, numpy as np, torch
+import json, re, sys, time, tifffile, numpy as np, torch
 from unet_edu import UNet, streaming
 torch.manual_seed(0)
 image, model = tifffile.memmap(sys.argv[1], mode="r"), UNet(base_channels=16)
@@ -110,7 +111,8 @@ streaming.predict_to_zarr(model, small, sys.argv[2] + ".warm", autocast=autocast
 started = time.perf_counter()
 streaming.predict_to_zarr(model, image, sys.argv[2], autocast=autocast, progress=False)
 seconds = time.perf_counter() - started
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+status = open("/proc/self/status").read()  # ru_maxrss would begin with the peak of the process that started this one
+print(json.dumps([seconds, 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", status)[1])]))
 """
 
 
@@ -148,19 +150,26 @@ def imports(repetitions):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--parts", nargs="*", default=["imports", "share_of_peak", "half_precision", "peers", "scale"],
+                        help="what to measure; the record keeps what it holds of the others")  # fmt: skip
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = []
-    parts = [imports(options.repetitions), share_of_peak(options.repetitions, device), half_precision(device),
-             peers(options.repetitions, device)]  # fmt: skip
-    if device.type == "cpu":
-        parts += [scale("fp32"), scale("bf16")]
-    for part in parts:
-        for row in part:
-            rows.append(row)
+    job = f"prediction-{device.type}"
+    rows = [row for old in results.read("time") if old["job"] == job for row in old["rows"]
+            if row["part"] not in options.parts]  # fmt: skip
+    measured = {
+        "imports": lambda: imports(options.repetitions),
+        "share_of_peak": lambda: share_of_peak(options.repetitions, device),
+        "half_precision": lambda: half_precision(device),
+        "peers": lambda: peers(options.repetitions, device),
+        "scale": lambda: chain(scale("fp32"), scale("bf16")) if device.type == "cpu" else (),
+    }
+    for part in options.parts:
+        for row in measured[part]():
+            rows.append({"part": part, **row})
             print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
     content = {"profile": "paper" if device.type == "cuda" else "cpu", "rows": rows, "margin": geometry.margin()}
-    print(results.write("time", f"prediction-{device.type}", content))
+    print(results.write("time", job, content))
 
 
 if __name__ == "__main__":
