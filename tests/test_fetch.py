@@ -1,5 +1,4 @@
 import http.server
-import sys
 import threading
 import zipfile
 
@@ -114,7 +113,6 @@ def test_archive_without_the_file(publisher):
 
 
 def test_command(publisher, capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     assert cli.main(["data", "verify", "isbi2012"]) == 2
     assert "run: unet-edu data fetch isbi2012" in capsys.readouterr().err
     assert cli.main(["data", "fetch", "isbi2012"]) == 0
@@ -174,7 +172,6 @@ def test_silent_when_told(publisher, capsys):
 
 
 def test_download_line_counts_bytes(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     line = _Bytes("http://x")
     line.total = 2_000_000
     line.update(500_000)

@@ -11,7 +11,6 @@ def test_items_pass_through_in_silence(capsys):
 
 
 def test_a_log_has_first_and_last_line(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     for item in (line := Progress(range(4), "training", "steps")):
         line.note = f"loss {item}"
     lines = capsys.readouterr().err.splitlines()
@@ -22,7 +21,6 @@ def test_a_log_has_first_and_last_line(capsys, monkeypatch):
 
 
 def test_the_line_is_ended_when_the_work_fails(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     try:
         for _ in Progress(range(4), "training", "steps"):
@@ -45,13 +43,11 @@ def test_rate_and_time_left(monkeypatch):
 
 
 def test_a_log_is_not_flooded(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     list(Progress(range(100), "training", "steps"))
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_a_terminal_line_replaces_itself(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     line = progress.status_line()
     line.write("long")
@@ -64,7 +60,7 @@ def test_a_notebook_output_is_replaced(monkeypatch):
     handle = types.SimpleNamespace(update=lambda data, raw: shown.append(("update", data["text/plain"])))
     display = types.ModuleType("IPython.display")
     display.display = lambda data, **_: shown.append(("display", data["text/plain"])) or handle
-    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setattr("IPython.get_ipython", lambda: types.SimpleNamespace(kernel=None))
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     line = progress.status_line()
     for text in "abc":

@@ -248,7 +248,6 @@ def test_tensors_are_taken_as_arrays_are():
 
 
 def test_progress_line(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     model = UNet(base_channels=1, depth=1)
     predict(model, np.zeros((20, 20)))
     assert capsys.readouterr().err == ""

@@ -1,5 +1,4 @@
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -341,7 +340,6 @@ def test_compiled_network_takes_the_same_steps(membranes, monkeypatch):
 
 
 def test_progress_line(membranes, capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     train(replace(SMALL, steps=30), membranes)
     error = capsys.readouterr().err
     assert "training: 30/30 steps" in error

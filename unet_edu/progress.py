@@ -44,9 +44,15 @@ def clock(seconds):
 
 def status_line():
     """A line that `write` replaces and `close` ends; `interval` is the least time between writes, in seconds."""
-    if "ipykernel" in sys.modules:
+    if _in_notebook():
         return _NotebookLine()
     return _TerminalLine() if sys.stderr.isatty() else _LogLine()
+
+
+def _in_notebook():
+    """Whether a kernel runs this, not merely whether somebody imported one."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class _TerminalLine:
