@@ -295,32 +295,27 @@ def _cells(name: str, folder: Path) -> Dataset:
 
 def _synthetic_membranes() -> Dataset:
     images, instances = synthetic.membranes(slices=12, size=256, seed=0)
-    return Dataset(
-        name="synthetic-membranes",
-        origin="Synthetic: drawn by unet_edu.synthetic.membranes with seed 0; no tissue",
-        images=images,
-        classes=(instances > 0).astype(np.int8),
-        instances=instances,
-        groups=np.arange(12) // 2,
-        pixels_sha256=pixels_sha256([images]),
-        gap=1,
-        terms="Free: drawn by this library.",
-    )
+    origin = "Synthetic: drawn by unet_edu.synthetic.membranes with seed 0; no tissue"
+    return _drawn("synthetic-membranes", origin, images, instances, groups=np.arange(12) // 2, gap=1)
 
 
 def _synthetic_cells() -> Dataset:
     sequences = [synthetic.cells(frames=6, size=256, seed=seed) for seed in (0, 1)]
     images, instances = (np.concatenate(parts) for parts in zip(*sequences, strict=True))
+    origin = "Synthetic: two sequences drawn by unet_edu.synthetic.cells with seeds 0 and 1; no culture"
+    return _drawn("synthetic-cells", origin, images, instances, groups=np.arange(12) // 6, folds=2)
+
+
+def _drawn(name, origin, images, instances, **protocol) -> Dataset:
     return Dataset(
-        name="synthetic-cells",
-        origin="Synthetic: two sequences drawn by unet_edu.synthetic.cells with seeds 0 and 1; no culture",
+        name=name,
+        origin=origin,
         images=images,
         classes=(instances > 0).astype(np.int8),
         instances=instances,
-        groups=np.arange(12) // 6,
         pixels_sha256=pixels_sha256([images]),
-        folds=2,
         terms="Free: drawn by this library.",
+        **protocol,
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from PIL import Image
+
+from unet_edu.files import whole
 
 SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
 GRAY = "one gray value a pixel is meant; in ImageJ: Image > Color > Split Channels, or Image > Type > 8-bit"
@@ -130,21 +129,6 @@ def create_zarr(path, shape, dtype):
     return import_zarr().open_array(str(path), mode="w", shape=shape, chunks=pieces, dtype=dtype)
 
 
-@contextmanager
-def whole(path):
-    """A path to write a file or folder to: it appears under `path`, in place of an old one, once the block is done."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    _remove(partial)
-    try:
-        yield partial
-        if partial.is_dir():
-            _remove(path)  # a folder cannot be replaced in one step
-        os.replace(partial, path)
-    finally:
-        _remove(partial)
-
-
 def import_zarr():
     """The package zarr; ValueError with what to run if it is missing."""
     try:
@@ -237,10 +221,3 @@ def _gray(pixels):
     if pixels.shape[-1] != 3 or (pixels != pixels[..., :1]).any():
         raise _Refused(f"{pixels.shape[-1]} channels of color or transparency: {GRAY}")
     return pixels[..., 0]
-
-
-def _remove(path):
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from unet_edu import geometry
+from unet_edu.files import whole
 
 
 class Block(nn.Module):
@@ -105,10 +104,8 @@ class UNet(nn.Module):
         architecture = {name: getattr(self, name) for name in ARCHITECTURE}
         metadata = {"architecture": json.dumps(architecture), "scale": json.dumps(self.scale),
                     "card": json.dumps(card), "name": self.name}  # fmt: skip
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(save({name: w.contiguous() for name, w in self.state_dict().items()}, metadata))
-        os.replace(partial, path)
+        with whole(path) as partial:
+            partial.write_bytes(save({name: w.contiguous() for name, w in self.state_dict().items()}, metadata))
 
     @classmethod
     def load(cls, path) -> UNet:

@@ -4,13 +4,13 @@ The book quotes no number that neither a cell computed nor one of these files ho
 """
 
 import json
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from unet_edu.files import whole
 from unet_edu.resources import data_path
 
 
@@ -36,9 +36,8 @@ def write(experiment, job, values, folder=None):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{job}.json"
     record = {"experiment": experiment, "job": job, "complete": True, **values, **circumstances()}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with whole(path) as partial:
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
 
 

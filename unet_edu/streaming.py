@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from unet_edu.files import whole
 from unet_edu.images import import_zarr
 from unet_edu.progress import Progress
 from unet_edu.tiling import checked_size, predict_windows, result_dtype, tile_windows
@@ -68,9 +69,8 @@ def predict_to_zarr(model, image, path, *, output_tile=None, autocast=None, devi
 def _note(partial, source, windows, done):
     """Write down how far we are; the note is never half a note."""
     corners = [[(side.start, side.stop) for side in window] for window in windows]
-    unfinished = partial / (PROGRESS + ".new")
-    unfinished.write_text(json.dumps({"source": source, "done": done, "windows": corners}), encoding="utf-8")
-    os.replace(unfinished, partial / PROGRESS)
+    with whole(partial / PROGRESS) as unfinished:
+        unfinished.write_text(json.dumps({"source": source, "done": done, "windows": corners}), encoding="utf-8")
 
 
 def _resume(partial, source):
@@ -91,4 +91,3 @@ def _fingerprint(model, image, *settings):
     for line in (image[..., height // 2, :], image[..., width // 2]):
         digest.update(np.ascontiguousarray(line).tobytes())
     return digest.hexdigest()
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from unet_edu import ablations, geometry, metrics
 from unet_edu.augmentation import Augmentation, augment
 from unet_edu.datasets import pixels_sha256
+from unet_edu.files import whole
 from unet_edu.losses import weighted_cross_entropy
 from unet_edu.model import center_crop
 from unet_edu.progress import Progress
@@ -187,10 +187,9 @@ class _Run:
 
     def save(self, path, origin):
         """Write a checkpoint; it appears under its name only when it is complete."""
-        partial = Path(path).with_name(Path(path).name + ".partial")
         parts = {part: read() for part, (read, _) in self._parts().items()}
-        torch.save({"config": asdict(self.config), "data": origin, **parts}, partial)
-        os.replace(partial, path)
+        with whole(path) as partial:
+            torch.save({"config": asdict(self.config), "data": origin, **parts}, partial)
 
     def restore(self, path, origin):
         """Take up the state of a checkpoint of the same configuration and data."""

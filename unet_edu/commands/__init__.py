@@ -3,7 +3,7 @@
 import json
 import sys
 
-from unet_edu.images import whole
+from unet_edu.files import whole
 
 
 def note(text):
