@@ -3,6 +3,8 @@
 import json
 import math
 
+import torch
+import torch.nn.functional as F
 from torch import nn
 
 from unet_edu import geometry
@@ -84,6 +86,26 @@ class NoSkip(UNet):
         return x
 
 
+class PadToSkip(UNet):
+    """The map from below padded with zeros to the size of its skip, as popular code does, instead of a cropped skip.
+
+    It answers for all that it sees but 4 pixels on each side. In the middle, which the paper's network answers
+    for, the two are the same network; so it is shown less of the image, and answers up to the zeros.
+    """
+
+    def fuse(self, x, skip):
+        (height, width), (skip_height, skip_width) = x.shape[-2:], skip.shape[-2:]
+        top, left = (skip_height - height) // 2, (skip_width - width) // 2
+        x = F.pad(x, (left, skip_width - width - left, top, skip_height - height - top))
+        return torch.cat([x, skip], dim=1)
+
+    def forward(self, x):
+        sides = [geometry.output_size(side, self.depth) for side in x.shape[-2:]]
+        lost = 2 * geometry.margin(self.depth) - 8
+        seen = [geometry.input_size(max(1, side - lost), self.depth) for side in sides]
+        return center_crop(super().forward(center_crop(x, seen)), sides)
+
+
 def batch_norm(**size):
     """Batch normalization after every 3x3 convolution, before its ReLU."""
     model = UNet(**size)
@@ -126,8 +148,8 @@ class DropoutEverywhere(UNet):
 
 
 BUILDERS = {
-    "paper": UNet, "release": release, "same-padding": SamePadding, "no-skip": NoSkip, "batch-norm": batch_norm,
-    "xavier": xavier, "pytorch-default": pytorch_default, "no-dropout": no_dropout,
+    "paper": UNet, "release": release, "same-padding": SamePadding, "no-skip": NoSkip, "pad-to-skip": PadToSkip,
+    "batch-norm": batch_norm, "xavier": xavier, "pytorch-default": pytorch_default, "no-dropout": no_dropout,
     "dropout-everywhere": DropoutEverywhere,
 }  # fmt: skip
 NAMES = tuple(BUILDERS)

@@ -41,6 +41,8 @@ def _parser():
                     "predict images --weights trained/weights.safetensors --out found"))  # fmt: skip
     _evaluate(_added(commands, "evaluate", "score predictions against labels",
                      "evaluate --predictions found --labels labels"))  # fmt: skip
+    _reproduce(_added(commands, "reproduce", "run the experiments behind the paper's tables",
+                      "reproduce table1 --profile cpu"))  # fmt: skip
     return parser
 
 
@@ -107,6 +109,23 @@ def _evaluate(parser):
     add("--unknown", type=int, metavar="VALUE", help="label of pixels that do not count")
     add("--out", metavar="FILE", help="write the scores as JSON")
     parser.set_defaults(run=_later("evaluate"))
+
+
+def _reproduce(parser):
+    add = parser.add_argument
+    add("experiment", choices=["table1", "table2", "ablations", "time"], help="what to reproduce")
+    add("--profile", choices=["smoke", "cpu", "gpu", "paper"], default="smoke",
+        help="smoke: drawn data and three steps, to see that all runs; cpu: base width 16; gpu: full width, one seed; "
+             "paper: full width, three seeds (default: smoke)")  # fmt: skip
+    add("--list", action="store_true", help="show which jobs are done and which are missing; run none")
+    add("--only", metavar="PATTERN", default="*", help="only jobs of this name, such as 'paper-fold*'")
+    add("--minutes", type=_between(float, 0), default=float("inf"), metavar="M",
+        help="begin no job that would not end within M minutes, by the time the longest before it took")
+    add("--out", metavar="DIR", help="folder for EXPERIMENT/JOB.json; what is there is not done again "
+                                     "(default: data/results; smoke: _build/smoke-results)")  # fmt: skip
+    add("--keep-weights", metavar="DIR", help="folder for the trained networks, in half precision")
+    add("--device", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
+    parser.set_defaults(run=_later("reproduce"))
 
 
 class _Parser(argparse.ArgumentParser):

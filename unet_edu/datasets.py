@@ -25,6 +25,7 @@ from unet_edu.weight_map import class_frequencies, touching_pairs
 Images = Sequence[np.ndarray] | np.ndarray  # of several images: a list, or one array (images, H, W)
 
 REAL = json.loads(data_path("manifest.json").read_text(encoding="utf-8"))
+TEST = "test-volume.tif"
 NAMES = (*REAL, "synthetic-membranes", "synthetic-cells")
 
 
@@ -115,6 +116,19 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
     if name == "synthetic-cells":
         return _synthetic_cells()
     return (_isbi2012 if name == "isbi2012" else _cells)(name, find(name, root))
+
+
+def challenge_stack(name: str, root: str | os.PathLike | None = None) -> np.ndarray:
+    """The images (Z, H, W) that a challenge published without their truth.
+
+    "isbi2012": the 30 slices of the stack on which Table 1 was scored; "synthetic-membranes": four more drawn ones.
+    ValueError for a set that has none; otherwise as `load`.
+    """
+    if name == "synthetic-membranes":
+        return synthetic.membranes(slices=4, size=256, seed=1)[0]
+    if name != "isbi2012":
+        raise ValueError(f"{name!r} has no images without truth; 'isbi2012' and 'synthetic-membranes' have")
+    return verified(find(name, root) / TEST, REAL[name]["files"][TEST], name)
 
 
 def from_folder(images: str | os.PathLike, labels: str | os.PathLike, *, unknown: int | None = None) -> Dataset:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unet_edu import ablations, geometry, metrics
 from unet_edu.augmentation import Augmentation, augment
@@ -28,6 +30,7 @@ class TrainingConfig:
 
     steps: int = 4000
     output_tile: int = 388  # side of the logits in pixels (Fig. 1)
+    batch: int = 1  # tiles a step (Sec. 3: one, as large as possible)
     base_channels: int = 64
     depth: int = 4
     dropout: float = 0.5
@@ -36,11 +39,14 @@ class TrainingConfig:
     w0: float = 10.0
     sigma: float = 5.0
     learning_rate: float = 5e-3  # the paper gives none
+    optimizer: str = "sgd"  # (Sec. 3), or "adam", which has momenta of its own
     momentum: float = 0.99  # (Sec. 3)
     clip_norm: float | None = 0.3  # largest norm of the gradient; the paper names none: None
     warmup: int = 200  # steps over which the rate rises from 0
     decay: float = 0.3  # last part of the steps, over which the rate falls to 0
+    averaging: float = 0.0  # decay of a running mean of the weights, which is then the result; 0: none, as in Sec. 3
     augmentation: Augmentation = field(default_factory=Augmentation)
+    images: int | None = None  # how many of the images to train on, spread over them; None: all that are not held out
     fold: int | None = 0  # which part of the groups is held out; None trains on everything
     folds: int | None = None  # None: as many as the data set is made for; `train` puts their number here
     score_every: int = 0  # steps between scores of the held-out images; 0: only at the end
@@ -52,12 +58,17 @@ class TrainingConfig:
     scale: float | None = None  # integer images are divided by this; None: the data set's own; kept with the network
 
     def __post_init__(self):
-        smallest = {"steps": 0, "warmup": 0, "decay": 0, "score_every": 0, "checkpoint_every": 1, "scale": 1e-9}
+        smallest = {"steps": 0, "batch": 1, "warmup": 0, "decay": 0, "images": 1, "score_every": 0,
+                    "checkpoint_every": 1, "scale": 1e-9}  # fmt: skip
         for name, least in smallest.items():
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)}: must be {least} or more")
         if self.weighting not in ("none", "balance", "full"):
             raise ValueError(f"weighting={self.weighting!r}: must be 'none', 'balance' or 'full'")
+        if self.optimizer not in ("sgd", "adam"):
+            raise ValueError(f"optimizer={self.optimizer!r}: must be 'sgd' or 'adam'")
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging={self.averaging}: must be 0 (none) or below 1, such as 0.999")
         if self.precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision={self.precision!r}: must be 'auto', {', '.join(map(repr, PRECISIONS))}")
 
@@ -109,33 +120,46 @@ def train(config, dataset, *, resume=None, progress=True):
         of another configuration or data set
     Divergence : the loss is no longer finite
     """
-    tile = geometry.input_size(geometry.checked_tile(config.output_tile, config.depth), config.depth)
+    geometry.checked_tile(config.output_tile, config.depth)
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    own = {name: getattr(dataset, name) for name in ("folds", "scale") if getattr(config, name) is None}
-    config = replace(config, **own)  # results and checkpoints must say which
+    config = settled(config, dataset)
     indices, held_out = dataset.split(config.fold, config.folds)
+    indices = spread(indices, config.images)
     _check(dataset, indices, held_out)
-    material = _material(dataset, indices, config, device)
     with torch.random.fork_rng():  # weights and drop-out draw from the global generator
-        run = _Run(config, material[0][0].shape[0], dataset.num_classes, device)
+        run, batch = prepared(config, dataset, indices, device)
         origin = {"name": dataset.name, "pixels_sha256": dataset.pixels_sha256, "train": indices,
                   "labels_sha256": pixels_sha256([*dataset.classes, *dataset.instances])}  # fmt: skip
         if resume is not None and Path(resume).exists():
             run.restore(resume, origin)
         for step in (line := Progress(range(run.step, config.steps), "training", "steps", show=progress)):
             started = time.perf_counter()
-            run.advance(*random_tile(*material, tile, config, run.draw))
+            run.advance(*batch())
             if step % CHECK_EVERY == CHECK_EVERY - 1 or step == config.steps - 1:
                 line.note = f"loss {run.recent_loss():.3f}"
             run.seconds += time.perf_counter() - started
             if held_out and config.score_every and run.step % config.score_every == 0 and run.step < config.steps:
-                run.scores.append({"step": run.step, **score(run.model, dataset, held_out, run.dtype)})
+                run.scores.append({"step": run.step, **score(run.result, dataset, held_out, run.dtype)})
             if resume is not None and (run.step % config.checkpoint_every == 0 or run.step == config.steps):
                 run.recent_loss()  # a diverged run must not replace a good checkpoint
                 run.save(resume, origin)
         if held_out:
-            run.scores.append({"step": config.steps, **score(run.model, dataset, held_out, run.dtype)})
-    return Result(run.model.eval(), config, run.losses.cpu().numpy(), run.scores, indices, held_out, run.seconds)
+            run.scores.append({"step": config.steps, **score(run.result, dataset, held_out, run.dtype)})
+    return Result(run.result.eval(), config, run.losses.cpu().numpy(), run.scores, indices, held_out, run.seconds)
+
+
+def settled(config, dataset):
+    """The configuration with the data set's own values for those it leaves open: results must say which."""
+    own = {name: getattr(dataset, name) for name in ("folds", "scale") if getattr(config, name) is None}
+    return replace(config, **own)
+
+
+def prepared(config, dataset, indices, device):
+    """A training before its first step, and a function that draws the batch of a step from the images at `indices`."""
+    tile = geometry.input_size(config.output_tile, config.depth)
+    material = _material(dataset, indices, config, device)
+    run = _Run(config, material[0][0].shape[0], dataset.num_classes, device)
+    return run, lambda: random_batch(*material, tile, config, run.draw)
 
 
 class _Run:
@@ -151,16 +175,24 @@ class _Run:
         model.scale = config.scale
         self.model = model.to(device, memory_format=torch.channels_last).train()
         self.forward = torch.compile(self.model) if config.compile else self.model
+        self.averaged = AveragedModel(
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True
+        ) if config.averaging else None  # fmt: skip
+        kind = {"sgd": partial(torch.optim.SGD, momentum=config.momentum), "adam": torch.optim.Adam}[config.optimizer]
         # The fused form is the one that a gradient scaler can skip without asking the device.
-        self.optimizer = torch.optim.SGD(model.parameters(), config.learning_rate, momentum=config.momentum,
-                                         fused=device.type == "cuda")  # fmt: skip
+        self.optimizer = kind(model.parameters(), config.learning_rate, fused=device.type == "cuda")
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: rate_factor(step, config))
         self.dtype = autocast_dtype(config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.losses = torch.zeros(config.steps, device=device)
 
+    @property
+    def result(self):
+        """The network that this training is for."""
+        return self.averaged.module if self.averaged else self.model
+
     def advance(self, x, target, weight):
-        """One step: loss of a tile, gradient, clipping, momentum."""
+        """One step: loss of the tiles, gradient, clipping, momentum."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             logits = self.forward(x)
         loss = weighted_cross_entropy(logits, target, weight)
@@ -173,6 +205,8 @@ class _Run:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
+        if self.averaged:
+            self.averaged.update_parameters(self.model)
         self.step += 1
 
     def recent_loss(self):
@@ -188,8 +222,8 @@ class _Run:
     def save(self, path, origin):
         """Write a checkpoint; it appears under its name only when it is complete."""
         parts = {part: read() for part, (read, _) in self._parts().items()}
-        with whole(path) as partial:
-            torch.save({"config": asdict(self.config), "data": origin, **parts}, partial)
+        with whole(path) as unfinished:
+            torch.save({"config": asdict(self.config), "data": origin, **parts}, unfinished)
 
     def restore(self, path, origin):
         """Take up the state of a checkpoint of the same configuration and data."""
@@ -226,7 +260,27 @@ class _Run:
             "random": (torch.get_rng_state, torch.set_rng_state),
             "cuda_random": (torch.cuda.get_rng_state, torch.cuda.set_rng_state) if cuda else (list, list),
             "losses": (lambda: self.losses, self.losses.copy_),
+            "averaged": (self.averaged.state_dict, self.averaged.load_state_dict) if self.averaged else (dict, dict),
         }
+
+
+def spread(indices, count):
+    """`count` of the indices at equal distances; None: all. ValueError if there are fewer."""
+    if count is None:
+        return indices
+    if count > len(indices):
+        raise ValueError(f"images={count}: only {len(indices)} are not held out; use {len(indices)} at most")
+    return [indices[(2 * i + 1) * len(indices) // (2 * count)] for i in range(count)]
+
+
+def random_batch(images, classes, weights, tile, config, generator):
+    """As many random tiles as a step takes, along the first axis; see `random_tile`."""
+    tiles = [random_tile(images, classes, weights, tile, config, generator) for _ in range(config.batch)]
+    if config.batch == 1:
+        return tiles[0]
+    x, target, weight = zip(*tiles, strict=True)
+    x = torch.cat(x).contiguous(memory_format=torch.channels_last)
+    return x, torch.cat(target), None if weights is None else torch.cat(weight)
 
 
 def random_tile(images, classes, weights, tile, config, generator):
