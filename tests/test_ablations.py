@@ -186,3 +186,26 @@ def test_without_skips_initialised_as_the_paper():
     torch.manual_seed(0)
     weight = ablations.build("no-skip", base_channels=32).expanding[0].conv1.weight  # (256, 256, 3, 3)
     assert weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.02)
+
+
+def test_padding_to_the_skip_changes_nothing_in_the_middle():
+    """What the paper's network answers for does not see the padded zeros: they only add a border to the answer."""
+    torch.manual_seed(0)
+    padded = ablations.build("pad-to-skip", **SMALL).eval()
+    paper = ablations.build("paper", **SMALL).eval()
+    paper.load_state_dict(padded.state_dict())
+    image = torch.rand(1, 1, 60, 60)
+    whole = UNet.forward(padded, image)
+    assert whole.shape[-2:] == (52, 52)  # the first block loses 4, the last one as much
+    assert torch.allclose(center_crop(whole, (20, 20)), paper(image), atol=1e-6)
+
+
+def test_padding_to_the_skip_sees_little_beyond_what_it_answers_for():
+    torch.manual_seed(0)
+    model = ablations.build("pad-to-skip", **SMALL).eval()
+    image = torch.rand(1, 1, 100, 100)  # it answers for pixels 20 .. 79, and needs 4 more on each side
+    assert model(image).shape[-2:] == (60, 60)
+    outside, inside = image.clone(), image.clone()
+    outside[..., :16], inside[..., 16] = 0, 5
+    assert torch.equal(model(image), model(outside))
+    assert not torch.equal(model(image), model(inside))

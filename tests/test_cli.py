@@ -12,7 +12,7 @@ def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["data"], ["train"], ["predict"], ["evaluate"]])
+@pytest.mark.parametrize("command", [[], ["data"], ["train"], ["predict"], ["evaluate"], ["reproduce"]])
 def test_help_loads_neither_torch_nor_numba_nor_numpy(command):
     done = python(
         "import sys; from unet_edu.cli import main\n"
@@ -40,11 +40,14 @@ def test_the_list_of_commands(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     shown = capsys.readouterr().out
-    assert all(f"\n    {command} " in shown for command in ("data", "train", "predict", "evaluate"))
+    assert all(
+        re.search(f"\n    {command}\\s", shown) for command in ("data", "train", "predict", "evaluate", "reproduce")
+    )
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["data"], ["data", "fetch"], ["data", "verify"], ["train"], ["predict"], ["evaluate"]]
+    "command",
+    [[], ["data"], ["data", "fetch"], ["data", "verify"], ["train"], ["predict"], ["evaluate"], ["reproduce"]],
 )
 def test_every_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as exit_:

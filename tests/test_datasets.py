@@ -280,3 +280,24 @@ def test_every_set_has_a_card_that_fits_json(name):
     assert card == datasets.card(data)
     assert card["images"]["count"] == sum(card["images"]["by_group"]) == len(data.images)
     assert sum(card["class_frequencies"]) == pytest.approx(1)
+
+
+def test_gray_values_of_cells_are_centered():
+    """Frames of low contrast become values of mean 0 and standard deviation 1/4; other sets stay as they were."""
+    cells = datasets.load("synthetic-cells")
+    seen = (np.stack(cells.images) - cells.offset) / cells.scale
+    assert abs(seen.mean()) < 0.01
+    assert seen.std() == pytest.approx(0.25, rel=0.01)
+    membranes = datasets.load("synthetic-membranes")
+    assert (membranes.scale, membranes.offset) == (255, 0)
+
+
+def test_the_challenges_images_without_truth(isbi2012):
+    stack = datasets.challenge_stack("isbi2012")
+    assert (stack.shape, stack.dtype) == ((30, 512, 512), np.uint8)
+    assert not np.array_equal(stack, isbi2012.images)
+    drawn = datasets.challenge_stack("synthetic-membranes")
+    assert drawn.shape == (4, 256, 256)
+    assert not any(np.array_equal(drawn[0], image) for image in datasets.load("synthetic-membranes").images)
+    with pytest.raises(ValueError, match="'dic-hela' has no images without truth"):
+        datasets.challenge_stack("dic-hela")

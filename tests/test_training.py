@@ -17,7 +17,7 @@ from unet_edu.weight_map import border_weights, class_weights, separate_touching
 
 SMALL = TrainingConfig(
     steps=6, output_tile=20, base_channels=2, depth=2, warmup=2, device="cpu", precision="float32", weighting="none",
-    scale=255.0,
+    scale=255.0, offset=0.0,
 )  # fmt: skip
 
 
@@ -435,8 +435,8 @@ def test_folds_seconds_and_silence(membranes, capsys):
 
 def test_integer_images_are_scaled_and_float_images_are_not():
     image, device = np.array([[0, 51], [102, 255]], np.uint8), torch.device("cpu")
-    assert training._float(image, 255.0, device).flatten().tolist() == pytest.approx([0, 0.2, 0.4, 1])
-    assert training._float(image.astype(float), 255.0, device).flatten().tolist() == [0, 51, 102, 255]
+    assert training._float(image, SMALL, device).flatten().tolist() == pytest.approx([0, 0.2, 0.4, 1])
+    assert training._float(image.astype(float), SMALL, device).flatten().tolist() == [0, 51, 102, 255]
 
 
 def test_an_infinite_loss_is_divergence():
@@ -579,6 +579,20 @@ def test_cells_with_membrane_between_them_are_trained_as_they_are(membranes, ind
         assert np.array_equal(weight, class_weights(membranes.classes[i], counts) + border)
 
 
+def test_gray_values_are_centered_as_the_data_set_says(membranes):
+    dim = replace_images(membranes, [(image // 8 + 100).astype(np.uint8) for image in membranes.images])
+    centered = replace(dim, offset=100.0, scale=32.0)
+    result = train(replace(SMALL, scale=None, offset=None), centered, progress=False)
+    assert (result.model.offset, result.config.offset) == (100, 100)
+    config = training.settled(replace(SMALL, scale=None, offset=None), centered)
+    _, batch = training.prepared(replace(config, augmentation=NONE), centered, [0], torch.device("cpu"))
+    x, _, _ = batch()
+    assert 0 <= x.min() < x.max() <= 31 / 32
+    image = centered.images[0]
+    expected = predict(result.model, ((image - 100.0) / 32).astype(np.float32))
+    assert np.allclose(predict(result.model, image), expected, atol=1e-5)
+
+
 def test_folds_are_those_of_the_data_set_and_are_recorded(membranes, tmp_path):
     two = replace(membranes, folds=2)
     result = train(SMALL, two, resume=tmp_path / "run.pt", progress=False)
@@ -598,3 +612,97 @@ def test_partly_annotated_cells_train(tiny_cells):
     assert result.config.folds == 2
     assert (result.train, result.held_out) == ([0, 1], [2])
     assert np.isfinite(result.losses).all()
+
+
+def test_a_step_of_several_tiles_is_the_mean_over_them(membranes):
+    """The gradient of a batch of equal tiles without unknown pixels is the mean of theirs."""
+    config = replace(SMALL, batch=3, dropout=0.0)
+    indices, _ = membranes.split(0)
+    run, batch = training.prepared(config, membranes, indices, torch.device("cpu"))
+    x, target, weight = batch()
+    assert (x.shape, target.shape, weight) == ((3, 1, 60, 60), (3, 20, 20), None)
+    assert not torch.equal(x[0], x[1])
+    alone = [weighted_cross_entropy(run.model(x[i : i + 1]), target[i : i + 1]) for i in range(3)]
+    run.advance(x, target, weight)
+    assert run.losses[0].item() == pytest.approx(torch.stack(alone).mean().item(), rel=1e-5)
+
+
+def test_a_batch_keeps_its_weights_with_their_tiles(membranes):
+    """Tile by tile the same as drawn alone from the same generator."""
+    config = replace(SMALL, batch=2, weighting="full")
+    run, batch = training.prepared(config, membranes, [0, 1], torch.device("cpu"))
+    alone, one = training.prepared(replace(config, batch=1), membranes, [0, 1], torch.device("cpu"))
+    assert torch.equal(run.draw.get_state(), alone.draw.get_state())
+    for together, first, second in zip(batch(), one(), one(), strict=True):
+        assert torch.equal(together, torch.cat([first, second]))
+
+
+def test_the_running_mean_of_the_weights_is_the_result(membranes):
+    """After n steps with decay d: mean_n = d mean_(n-1) + (1 - d) w_n, begun at the first weights."""
+    steps, seen = 4, []
+    config = replace(SMALL, steps=steps, averaging=0.5)
+    indices, _ = membranes.split(0)
+    with torch.random.fork_rng():
+        run, batch = training.prepared(config, membranes, indices, torch.device("cpu"))
+        for _ in range(steps):
+            run.advance(*batch())
+            seen.append(torch.cat([p.detach().flatten() for p in run.model.parameters()]))
+    mean = seen[0]
+    for after in seen[1:]:
+        mean = 0.5 * mean + 0.5 * after
+    result = train(config, membranes, progress=False)
+    assert torch.allclose(weights(result), mean, atol=1e-6)
+    assert not torch.allclose(weights(result), seen[-1], atol=1e-6)
+    assert not result.model.training
+
+
+def test_an_interrupted_running_mean_goes_on(membranes, tmp_path, monkeypatch):
+    config = replace(SMALL, averaging=0.9, optimizer="adam", batch=2, checkpoint_every=2)
+    whole = train(config, membranes, progress=False)
+    advance, taken = training._Run.advance, []
+
+    def cut(run, *batch):
+        if len(taken) == 4:
+            raise KeyboardInterrupt
+        taken.append(1)
+        advance(run, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "advance", cut)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, membranes, resume=tmp_path / "checkpoint", progress=False)
+    assert torch.equal(
+        weights(train(config, membranes, resume=tmp_path / "checkpoint", progress=False)), weights(whole)
+    )
+
+
+def test_adam_is_adam(membranes):
+    """Its first step moves every weight by the rate, whatever the size of the gradient."""
+    config = replace(SMALL, optimizer="adam", learning_rate=1e-3, warmup=0, decay=0, clip_norm=None, dropout=0.0)
+    run, batch = training.prepared(config, membranes, [0], torch.device("cpu"))
+    before = torch.cat([p.detach().flatten().clone() for p in run.model.parameters()])
+    run.advance(*batch())
+    after = torch.cat([p.detach().flatten() for p in run.model.parameters()])
+    gradient = torch.cat([p.grad.flatten() for p in run.model.parameters()])
+    large = gradient.abs() > 1e-5  # Adam's epsilon is felt below
+    assert torch.allclose((after - before)[large], -1e-3 * gradient.sign()[large], atol=2e-6)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(None, [3, 5, 7, 8, 9]), (1, [7]), (2, [5, 8]), (5, [3, 5, 7, 8, 9])])
+def test_fewer_images_are_spread_over_the_set(count, expected):
+    assert training.spread([3, 5, 7, 8, 9], count) == expected
+
+
+def test_as_many_images_as_there_are(membranes):
+    assert len(train(replace(SMALL, steps=1, images=3), membranes, progress=False).train) == 3
+    with pytest.raises(ValueError, match="images=99: only 5 are not held out; use 5 at most"):
+        train(replace(SMALL, steps=1, images=99), membranes, progress=False)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"batch": 0}, {"images": 0}, {"optimizer": "rmsprop"}, {"averaging": 1.0}, {"averaging": -0.1}]
+)
+def test_settings_that_make_no_sense(bad):
+    name, value = next(iter(bad.items()))
+    with pytest.raises(ValueError, match=f"{name}={value!r}: must be"):
+        replace(SMALL, **bad)

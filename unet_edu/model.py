@@ -45,7 +45,8 @@ class UNet(nn.Module):
 
     Attributes
     ----------
-    scale : what integer images are divided by before the network sees them; 255 unless set otherwise
+    scale, offset : integer images become (image - offset) / scale before the network sees them; 255 and 0 unless
+        set otherwise
     """
 
     name = "paper"  # networks that differ, in `ablations`, have other names
@@ -59,7 +60,7 @@ class UNet(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: a probability below 1 is needed; use 0 or more, such as 0.5")
         self.in_channels, self.num_classes, self.base_channels = in_channels, num_classes, base_channels
-        self.depth, self.dropout, self.scale = depth, dropout, 255.0
+        self.depth, self.dropout, self.scale, self.offset = depth, dropout, 255.0, 0.0
         geometry.margin(depth)  # refuses a depth below 1
         widths = [base_channels * 2**level for level in range(depth + 1)]  # 64, 128, 256, 512, 1024
         self.contracting = nn.ModuleList(map(Block, [in_channels, *widths[:-2]], widths[:-1]))
@@ -96,14 +97,14 @@ class UNet(nn.Module):
         geometry.output_size(width, self.depth)
 
     def save(self, path, **card):
-        """Write the weights as safetensors, with architecture, scale and `card` in the metadata.
+        """Write the weights as safetensors, with architecture, scale, offset and `card` in the metadata.
 
         The card is free: what the net was trained on, its scores, its terms; values must fit JSON.
         The file appears under its name only when it is complete.
         """
         architecture = {name: getattr(self, name) for name in ARCHITECTURE}
         metadata = {"architecture": json.dumps(architecture), "scale": json.dumps(self.scale),
-                    "card": json.dumps(card), "name": self.name}  # fmt: skip
+                    "offset": json.dumps(self.offset), "card": json.dumps(card), "name": self.name}  # fmt: skip
         with whole(path) as partial:
             partial.write_bytes(save({name: w.contiguous() for name, w in self.state_dict().items()}, metadata))
 
@@ -120,8 +121,9 @@ class UNet(nn.Module):
         return cls(**json.loads(metadata["architecture"])).restore(metadata, weights)
 
     def restore(self, metadata, weights):
-        """Take up weights, scale and card as `read` found them; returns the network in eval mode."""
+        """Take up weights, scale, offset and card as `read` found them; returns the network in eval mode."""
         self.scale, self.card = json.loads(metadata["scale"]), json.loads(metadata["card"])
+        self.offset = json.loads(metadata.get("offset", "0.0"))
         if all(weight.dtype == torch.float64 for weight in weights.values()):
             self.double()
         self.load_state_dict(weights)

@@ -12,7 +12,7 @@ import torch
 from unet_edu.files import whole
 from unet_edu.images import import_zarr
 from unet_edu.progress import Progress
-from unet_edu.tiling import checked_size, predict_windows, result_dtype, tile_windows
+from unet_edu.tiling import checked_size, gray_range, predict_windows, result_dtype, tile_windows
 
 PROGRESS = "tiles.json"  # beside the chunks, as long as some are missing
 
@@ -84,7 +84,7 @@ def _resume(partial, source):
 
 def _fingerprint(model, image, *settings):
     """What must be the same for two parts to belong together. Of the image, a row and a column must do."""
-    digest = hashlib.sha256(repr((model.scale, tuple(image.shape), str(image.dtype), settings)).encode())
+    digest = hashlib.sha256(repr((gray_range(model), tuple(image.shape), str(image.dtype), settings)).encode())
     for weights in model.state_dict().values():
         digest.update(weights.detach().cpu().flatten().view(torch.uint8).numpy())  # NumPy knows no bfloat16
     height, width = image.shape[-2:]

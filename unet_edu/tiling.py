@@ -25,7 +25,7 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, rotat
     ----------
     model : UNet; put into eval mode for the prediction and back afterwards
     image : (H, W) or (C, H, W), H and W at least 1; NumPy array, memory map, zarr array or CPU tensor.
-        Integer images are divided by `model.scale`, float images are taken as they are
+        Integer images become (image - model.offset) / model.scale, float images are taken as they are
     output_tile : side of a tile's logits in pixels, a size that `geometry.output_size` returns
         (4, 20, ..., 388, ... at depth 4); None chooses tiles for 1 GiB of memory (8 GiB on CUDA), less where
         less is free, that waste little
@@ -50,7 +50,8 @@ def predict(model, image, *, output_tile=None, autocast=None, device=None, rotat
     if rotations != 1:
         _check_rotations(rotations, out)
         options = {"output_tile": output_tile, "autocast": autocast, "device": device, "progress": progress}
-        image = scaled(image, model.scale).astype(np.float64, copy=False)  # SciPy cannot turn half precision
+        image = scaled(image, *gray_range(model))
+        image = image.astype(np.float64, copy=False)  # SciPy cannot turn half precision
         return _mean_over_rotations(lambda turned: predict(model, turned, **options), image, rotations)
     dtype = result_dtype(model)
     shape = model.num_classes, height, width
@@ -122,11 +123,16 @@ def mirror(start, stop, length):
     return np.where(folded < length, folded, 2 * length - 2 - folded)
 
 
-def scaled(image, scale):
-    """(C, H, W) array as the network sees it: integers divided by `scale`, floats as they are."""
+def scaled(image, scale, offset=0.0):
+    """(C, H, W) array as the network sees it: of integers (image - offset) / scale, floats as they are."""
     image = np.asarray(image)
-    image = image / scale if np.issubdtype(image.dtype, np.integer) else image
+    image = (image - offset) / scale if np.issubdtype(image.dtype, np.integer) else image
     return image.reshape(-1, *image.shape[-2:])
+
+
+def gray_range(model):
+    """Scale and offset of a model's integer images; a network that is not ours may know only the first."""
+    return model.scale, getattr(model, "offset", 0.0)
 
 
 def rotate(image, degrees):
@@ -188,7 +194,7 @@ def _read(image, rows, columns, margin, model):
     # One plain slice first: of a memory map or a zarr array only this window is read.
     part = np.asarray(image[..., down.min() : down.max() + 1, across.min() : across.max() + 1])
     x = part[..., down - down.min(), :][..., across - across.min()]
-    return torch.from_numpy(np.ascontiguousarray(scaled(x, model.scale), np.float64))
+    return torch.from_numpy(np.ascontiguousarray(scaled(x, *gray_range(model)), np.float64))
 
 
 def _spans(length, tile, depth):

@@ -55,7 +55,8 @@ class TrainingConfig:
     device: str | None = None  # None: CUDA where there is one
     precision: str = "auto"  # "float32", "bfloat16", "float16"; "auto": half where the device does it natively
     compile: bool = False  # torch.compile: slower to start, faster afterwards
-    scale: float | None = None  # integer images are divided by this; None: the data set's own; kept with the network
+    scale: float | None = None  # integer images become (image - offset) / scale; None: the data set's own; both are
+    offset: float | None = None  # kept with the network
 
     def __post_init__(self):
         smallest = {"steps": 0, "batch": 1, "warmup": 0, "decay": 0, "images": 1, "score_every": 0,
@@ -150,7 +151,7 @@ def train(config, dataset, *, resume=None, progress=True):
 
 def settled(config, dataset):
     """The configuration with the data set's own values for those it leaves open: results must say which."""
-    own = {name: getattr(dataset, name) for name in ("folds", "scale") if getattr(config, name) is None}
+    own = {name: getattr(dataset, name) for name in ("folds", "scale", "offset") if getattr(config, name) is None}
     return replace(config, **own)
 
 
@@ -172,7 +173,7 @@ class _Run:
         model = ablations.build(config.network, in_channels=in_channels, num_classes=num_classes,
                                 base_channels=config.base_channels, depth=config.depth,
                                 dropout=config.dropout)  # fmt: skip
-        model.scale = config.scale
+        model.scale, model.offset = config.scale, config.offset
         self.model = model.to(device, memory_format=torch.channels_last).train()
         self.forward = torch.compile(self.model) if config.compile else self.model
         self.averaged = AveragedModel(
@@ -333,7 +334,7 @@ def autocast_dtype(precision, device):
 
 def _material(dataset, indices, config, device):
     """Images, classes and weights of the training set on the device; weights None if every pixel counts 1."""
-    images = [_float(dataset.images[i], config.scale, device) for i in indices]
+    images = [_float(dataset.images[i], config, device) for i in indices]
     instances, classes = zip(*(_separated(dataset.instances[i], dataset.classes[i]) for i in indices), strict=True)
     targets = [torch.as_tensor(np.array(image, np.int64), device=device) for image in classes]
     if config.weighting == "none":
@@ -368,6 +369,6 @@ def _check(dataset, indices, held_out):
         raise ValueError(f"held-out images {held_out} show no cell, so they have no score; use another fold or None")
 
 
-def _float(image, scale, device):
-    """(C, H, W) float32 tensor; integers are divided by `scale`."""
-    return torch.as_tensor(np.array(scaled(image, scale), np.float32), device=device)
+def _float(image, config, device):
+    """(C, H, W) float32 tensor as the network sees it."""
+    return torch.as_tensor(np.array(scaled(image, config.scale, config.offset), np.float32), device=device)

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import torch
 
-from unet_edu import UNet, cli, commands, configuration, metrics, training
+from unet_edu import UNet, cli, commands, configuration, datasets, metrics, training
 from unet_edu.commands.train import PRESETS, one_class
 from unet_edu.instances import from_probability
 from unet_edu.tiling import predict
@@ -65,7 +65,7 @@ def test_the_paper_is_another_preset(train, own):
     train("--preset", "paper", "--base-channels", 1)
     config = configuration.read(own / "out" / "config.toml", training.LAPTOP)
     changed = replace(training.TrainingConfig(), steps=6, output_tile=20, base_channels=1, device="cpu", folds=3)
-    assert config == replace(changed, scale=config.scale)
+    assert config == replace(changed, scale=config.scale, offset=config.offset)
 
 
 def test_scores_are_those_of_the_images_held_out(train, own, drawn):
@@ -127,7 +127,9 @@ def test_a_data_set_by_name(run, tmp_path):
     assert code == 0
     card = UNet.load(tmp_path / "new" / "out" / "weights.safetensors").card
     assert (card["data"], card["held_out"]) == ("synthetic-cells", list(range(6)))
-    assert UNet.load(tmp_path / "new" / "out" / "weights.safetensors").scale == 255
+    model = UNet.load(tmp_path / "new" / "out" / "weights.safetensors")
+    dataset = datasets.load("synthetic-cells")
+    assert (model.scale, model.offset) == (dataset.scale, dataset.offset)
 
 
 def interrupted(monkeypatch, step):

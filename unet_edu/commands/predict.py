@@ -49,7 +49,7 @@ def inputs(given, out):
 def predict_file(model, path, stem, options):
     """Predict one image, write both results beside `stem`; returns what was found, in words."""
     image = images.read_gray(path)
-    if problem := images.problem(image, model.scale):
+    if problem := images.problem(image, model.offset + model.scale):
         commands.note(f"warning: {path}: {problem}")
     suffix = {"tiff": ".tif", "zarr": ".zarr"}[options.format]
     probability, labels = (stem.with_name(f"{stem.name}_{part}{suffix}") for part in ("probability", "labels"))

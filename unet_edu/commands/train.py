@@ -78,7 +78,7 @@ def described(dataset):
     more = " and others" if len(about["sizes"]) > 3 else ""
     lowest, highest = about["cells"]["min"], about["cells"]["max"]
     return (
-        f"{dataset.origin}\n{sizes}{more} pixels, gray values up to about {dataset.scale:g};"
+        f"{dataset.origin}\n{sizes}{more} pixels, gray values up to about {dataset.offset + dataset.scale:g};"
         f" {lowest} to {highest} cells an image, {1 - about['class_frequencies'][0]:.0%} of the known pixels are cell,"
         f" {about['unknown']:.0%} are unknown"
     )
