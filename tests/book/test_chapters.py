@@ -107,5 +107,9 @@ def test_every_image_has_a_text(chapter):
             described = cell.metadata.get("mystnb", {})
             assert described.get("image", {}).get("alt"), cell.source
             assert described.get("figure", {}).get("caption"), cell.source
-        for image in re.findall(r"<img\b[^>]*>", " ".join(data.get("text/html", "") for data in shown)):
+        html = " ".join(data.get("text/html", "") for data in shown)
+        for image in re.findall(r"<img\b[^>]*>", html):
             assert re.search(r"""\balt=["'][^"']""", image), image[:200]
+        for drawing in re.findall(r"<svg xmlns.{,1000}", html, re.S):
+            assert re.match(r'<svg [^>]*role="img"[^>]*><title>[^<]+</title><desc>[^<]', drawing), drawing[:200]
+            assert cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"), cell.source
