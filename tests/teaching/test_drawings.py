@@ -147,7 +147,7 @@ def test_nothing_is_drawn_outside(drawing):
     root = ElementTree.fromstring(drawing.svg)
     *_, width, height = map(float, root.get("viewBox").split())
     for e in root.iter(f"{SVG}text"):
-        x, wide = float(e.get("x")), 7 * len(e.text)  # units, on average, of a digit or letter
+        x, wide = float(e.get("x")), 7.5 * len(e.text)  # units, on average, of a digit or letter
         begin = x - {"start": 0, "middle": wide / 2, "end": wide}[e.get("text-anchor")]
         assert begin >= -1, e.text
         assert begin + wide <= width + 1, e.text

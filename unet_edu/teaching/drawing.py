@@ -6,7 +6,7 @@ on a light page and on a dark one. What a color tells, a shape, a dash or a word
 
 from html import escape
 
-FONT = 13  # in units of the drawing; a drawing is about 500 wide, so 9 pixels on a phone
+FONT = 14  # in units of the drawing; of 500 to 560 units across: 8 to 9 pixels on a phone
 LINE = {"fill": "none", "stroke": "currentColor", "stroke_width": 1.2}
 DASHED = {"stroke_dasharray": "4 2.5"}
 

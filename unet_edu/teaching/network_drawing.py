@@ -7,7 +7,7 @@ from unet_edu import geometry
 from unet_edu.teaching.drawing import DASHED, FONT, LINE, Drawing, head, path, rectangle, tag, text
 from unet_edu.teaching.style import COLOURS
 
-PITCH = 36  # from one feature map to the next; four digits fit between
+PITCH = 38  # from one feature map to the next; four digits fit between
 LEFT = 20
 LEGEND = 150  # room for it beside the bottom of the U, on either side
 TALLEST = 88  # the input's height
@@ -67,7 +67,7 @@ def draw_network(input_size=572, depth=4, base_channels=64, in_channels=1, num_c
 def feature_maps(input_size, depth, base_channels, in_channels, num_classes):
     """The maps of the trace, each with its place: down from the left, up to the right, each level further in."""
     last = LEFT + (depth + 1) * PITCH  # where the deepest skip begins, and where it ends
-    join = last + max(3 * PITCH, 2 * (LEGEND + PITCH + 15 - last))
+    join = last + max(2.8 * PITCH, 2 * (LEGEND + PITCH + 15 - last))
     level, place, rising, maps = 0, -1, False, []
     for stage in geometry.trace(input_size, depth, base_channels):
         level += {"pooling": 1, "up-convolution": -1}.get(stage.stage, 0)
@@ -186,7 +186,7 @@ def _legend(width, bottom):
     parts = []
     for y, (arrow, words) in zip(lines, arrows, strict=True):
         parts += [*arrow, text(31, y, words, anchor="start")]
-    x, y = width - 134, lines[0] - 4
+    x, y = width - 142, lines[0] - 4
     parts += [
         path("M", x - 27, y, "H", x - 13, stroke=COLOURS["skip"], stroke_width=3),
         head(x - 7, y, "right", size=9, fill=COLOURS["skip"]),

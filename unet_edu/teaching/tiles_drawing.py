@@ -49,7 +49,7 @@ def draw_overlap_tile(output_tile=388, depth=4):
     )
     return Drawing(
         parts, title=f"The overlap-tile of Fig. 2 with outputs of {tile} x {tile} pixels", alt=alt,
-        width=WIDTH, height=bottom + 128,
+        width=WIDTH, height=bottom + 136,
     )  # fmt: skip
 
 
