@@ -94,6 +94,7 @@ def _changes(em, cells, config):
     yield "momentum", em, {"momentum-0.9": {"momentum": 0.9, "learning_rate": config.learning_rate * 10}}
     yield "batch", em, {"batch-4-small": quarter, "batch-1-small": {"output_tile": small}}
     yield "optimizer", em, {"adam": {"optimizer": "adam", "learning_rate": 1e-3}}
+    yield "input", em, {"centered": {"offset": 126.0, "scale": 176.0}}  # mean 0, standard deviation 1/4
     yield "dropout", em, {name: {"network": name} for name in ("no-dropout", "dropout-everywhere")}
     yield "normalization", em, {"batch-norm": {"network": "batch-norm"}}
     yield "more images", em, {f"images-{count}": {"images": count} for count in ((3, 4) if width == 2 else (5, 10))}
