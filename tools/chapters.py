@@ -95,7 +95,7 @@ def run(notebook: NotebookNode, name: str, profile: str) -> NotebookNode:
     """The notebook run by this interpreter, in an empty folder."""
     # JUPYTER_PATH comes first in the search: the kernel "python3" is the one beside this interpreter.
     kernels = [str(Path(sys.prefix) / "share" / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
-    environment = {"JUPYTER_PATH": os.pathsep.join(filter(None, kernels))}
+    environment = {"JUPYTER_PATH": os.pathsep.join(filter(None, kernels)), "UNET_EDU_FIGURES": "static"}
     if profile == "smoke":  # its networks are too small to share out; on a busy machine threads wait for each other
         environment["OMP_NUM_THREADS"] = "1"
     if os.environ.get("UNET_EDU_DATA"):
