@@ -84,9 +84,12 @@ def run(job, folder, *, device=None, keep_weights=None, progress=True):
     paths = []
     for rotations, stem in job.stems().items():
         found = judge(result, dataset, rotations, folder / job.experiment / stem)
+        known.setdefault("metrics", found["metrics"])  # of the first, which the card of the network tells
         paths.append(results.write(job.experiment, stem, {**known, "rotations": rotations, **found}, folder))
     if keep_weights is not None:
-        keep(result, job, known, Path(keep_weights))
+        Path(keep_weights).mkdir(parents=True, exist_ok=True)
+        path = Path(keep_weights) / f"{job.name}.safetensors"
+        result.model.half().save(path, **card(dataset, result, known))
     checkpoint.unlink()
     return paths
 
@@ -128,8 +131,14 @@ def predicted(result, images, rotations):
     return [scores.cell(result.model, image, rotations=rotations, autocast=autocast) for image in images]
 
 
-def keep(result, job, known, folder):
-    """Write the trained network in half precision, with where it comes from in its card."""
-    folder.mkdir(parents=True, exist_ok=True)
-    card = {name: known[name] for name in ("data", "fold", "seed", "steps", "seconds", "profile", "variant")}
-    result.model.half().save(folder / f"{job.name}.safetensors", **card)
+def card(dataset, result, known):
+    """What a reader must know of a trained network, kept in its file."""
+    config, scores = result.config, ", ".join(f"{name} {value:.4f}" for name, value in known["metrics"].items())
+    held_out = f"the {len(result.held_out)} held out (fold {config.fold} of {config.folds}): {scores}"
+    return {
+        "summary": f"base width {config.base_channels}, {config.steps} steps on {len(result.train)} images of"
+                   f" {dataset.name}; on {held_out if result.held_out else 'none held out, so it has no score'}",
+        "data": dataset.name, "terms": dataset.terms, "folds": config.folds, "train": result.train,
+        "held_out": result.held_out,
+        **{name: known[name] for name in ("fold", "seed", "steps", "profile", "variant", "metrics")},
+    }  # fmt: skip
