@@ -8,8 +8,8 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _MODULES = ("ablations", "augmentation", "cell_tracking", "configuration", "datasets", "fetch", "files", "folder",
-            "geometry", "images", "instances", "losses", "metrics", "model", "progress", "resources", "results",
-            "streaming", "synthetic", "teaching", "tiling", "training", "weight_map")  # fmt: skip
+            "geometry", "images", "instances", "losses", "metrics", "model", "paper", "progress", "resources",
+            "results", "streaming", "synthetic", "teaching", "tiling", "training", "weight_map")  # fmt: skip
 
 __all__ = ["UNet", *_MODULES]
 
