@@ -136,7 +136,7 @@ def test_a_fault_of_our_own_is_not_hidden(monkeypatch):
      (["predict", "a.tif", "--weights", "w", "--out", "o", "--min-size", "-1"], "--min-size: -1: must be 0 or more"),
      (["predict", "a.tif", "--weights", "w", "--out", "o", "--min-size", "1.5"], "invalid whole number value: '1.5'"),
      (["predict", "a.tif", "--weights", "w", "--out", "o", "--format", "png"], "--format: invalid choice"),
-     (["evaluate", "--predictions", "p"], "required: --labels")],
+     (["evaluate", "--test-labels", "l", "--rotations", "0"], "--rotations: 0: must be 1 or more")],
 )  # fmt: skip
 def test_options_that_make_no_sense(arguments, told, capsys):
     with pytest.raises(SystemExit) as exit_:

@@ -40,7 +40,8 @@ def _parser():
     _predict(_added(commands, "predict", "find the cells of images by a trained network",
                     "predict images --weights trained/weights.safetensors --out found"))  # fmt: skip
     _evaluate(_added(commands, "evaluate", "score predictions against labels",
-                     "evaluate --predictions found --labels labels"))  # fmt: skip
+                     "evaluate --predictions found --labels labels\n"
+                     "         unet-edu evaluate --test-labels test-labels.tif"))  # fmt: skip
     _reproduce(_added(commands, "reproduce", "run the experiments behind the paper's tables",
                       "reproduce table1 --profile cpu"))  # fmt: skip
     return parser
@@ -102,13 +103,22 @@ def _predict(parser):
 
 def _evaluate(parser):
     add = parser.add_argument
-    add("--predictions", required=True, metavar="PATH", help="file or folder: NAME_labels, for em NAME_probability")
-    add("--labels", required=True, metavar="PATH", help="file or folder with the truth, of the same names")
-    add("--metrics", choices=["cells", "em"], default="cells",
+    add("--predictions", metavar="PATH", help="file or folder: NAME_labels, for em NAME_probability")
+    add("--labels", metavar="PATH", help="file or folder with the truth, of the same names")
+    add("--metrics", choices=["cells", "em"],
         help="SEG and IOU; or the five scores of the EM challenge, for labels that are 0 in membranes (default: cells)")
     add("--unknown", type=int, metavar="VALUE", help="label of pixels that do not count")
     add("--out", metavar="FILE", help="write the scores as JSON")
-    parser.set_defaults(run=_later("evaluate"))
+    challenge = parser.add_argument_group(
+        "Table 1 of the paper", "For the EM challenge's test slices, beside the paper's row. Predictions are then\n"
+        "one file with the probability of cell of all 30; without it, a network predicts\n"
+        "test-volume.tif, which `unet-edu data fetch isbi2012` brings.")  # fmt: skip
+    add = challenge.add_argument
+    add("--test-labels", metavar="FILE", help="test-labels.tif of the challenge's archive, instead of --labels")
+    add("--weights", metavar="FILE", help="of the network (default: a small one, kept with the library)")
+    add("--rotations", type=_between(int, 1), metavar="N", help="mean of N angles (default: 7, as the paper)")
+    add("--device", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
+    parser.set_defaults(run=lambda options: _later("challenge" if options.test_labels else "evaluate")(options))
 
 
 def _reproduce(parser):

@@ -10,6 +10,12 @@ ENDING = {"em": "_probability", "cells": "_labels"}  # what `unet-edu predict` c
 
 def run(options):
     """Print a table of scores; with --out, write them as JSON too."""
+    if not (options.predictions and options.labels):
+        raise ValueError("name --predictions and --labels; or, for Table 1 of the paper, --test-labels")
+    for name in ("weights", "rotations", "device"):
+        if (value := getattr(options, name)) is not None:
+            raise ValueError(f"--{name} {value}: only with --test-labels; otherwise for unet-edu predict")
+    options.metrics = options.metrics or "cells"
     pairs, unlabeled, unpredicted = folder.match(options.predictions, options.labels, ENDING[options.metrics])
     if unlabeled:
         raise ValueError(f"no labels in {options.labels} for {folder.few(unlabeled)}; add them, or move the prediction")
