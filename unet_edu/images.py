@@ -96,14 +96,15 @@ def level(image):
 def problem(image, scale):
     """What is wrong with the gray values for a network that divides integers by `scale`; None if nothing is.
 
-    What is bright should be about 1 then: below 1/50 the network sees black, above 4 glare. Floats are not divided.
+    What is bright should be about 1 then: below 1/3 the kept networks see no membrane any more, above 4 there is glare.
+    Floats are not divided.
     """
     wanted, remedy = scale, "use images as bright as those of the training"
     if not np.issubdtype(image.dtype, np.integer):
         wanted, remedy = 1, "floats are not scaled, so divide them until they reach about 1"
     if not (bright := level(image)) > 0:
         return "all gray values are 0 or less; check the export"
-    if wanted / 50 <= bright <= 4 * wanted:
+    if wanted / 3 <= bright <= 4 * wanted:
         return None
     return f"gray values reach {bright:g}, the network expects about {wanted:g}; {remedy}"
 
