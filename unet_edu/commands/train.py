@@ -11,7 +11,7 @@ from unet_edu.instances import from_probability
 from unet_edu.tiling import predict
 
 OPTIONS = ("steps", "base_channels", "output_tile", "learning_rate", "fold", "seed", "device", "weighting")
-DEAD = 1e-3  # probabilities that differ less than this from pixel to pixel come of no image
+DEAD = 0.01  # probabilities that differ less than this from pixel to pixel: units are dying, or dead
 # On a laptop too with the whole of Eq. 2: without its borders, cells that touch become one.
 PRESETS = {"laptop": replace(training.LAPTOP, weighting="full"), "paper": training.TrainingConfig()}
 
