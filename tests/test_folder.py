@@ -132,6 +132,29 @@ def test_a_single_id_among_images_of_many_is_no_mask(own):
     assert load(own).instances[0].max() == 1
 
 
+@pytest.mark.parametrize("white", [np.uint8(255), np.uint16(255), np.uint16(65535), True])
+def test_a_black_and_white_mask_among_numbers_is_refused(own, white):
+    written(own / "labels" / "c1_mask.tif", BOXES * white if white is not True else BOXES > 0)
+    shown = 255 if white is True else white
+    with pytest.raises(ValueError, match=rf"c1_mask.tif: a mask, {shown} on 3 pieces, but \S*c0_mask.tif has a number"):
+        load(own)
+
+
+def test_white_in_one_piece_is_one_cell_either_way(own):
+    written(own / "labels" / "c1_mask.tif", np.where(IDS == 400, 255, 0).astype(np.uint8))
+    assert load(own).instances[1].max() == 255
+
+
+def test_white_is_a_number_like_others_where_there_are_others(own):
+    written(own / "labels" / "c1_mask.tif", np.where(IDS == 400, 255, IDS).astype(np.uint16))
+    assert len(np.unique(load(own).instances[1])) == 4
+
+
+def test_a_mask_among_numbers_may_be_a_prediction(tmp_path):
+    paths = [written(tmp_path / f"{k}.tif", image) for k, image in enumerate((BOXES * np.uint8(255), IDS))]
+    assert folder.read_labels(paths, strict=False).instances[0].max() == 255
+
+
 def test_unknown_pixels(own):
     data = load(own, unknown=400)
     assert np.array_equal(data.classes[0], np.select([IDS == 400, IDS > 0], [-1, 1], 0))

@@ -12,6 +12,9 @@ from unet_edu import images
 ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_probability")
 
 
+WHITE = (255, 65535)  # what masks are painted in; 1 is not here: where cells have numbers, a lone one is number 1
+
+
 class Labels(NamedTuple):
     """The cells of a set of label images."""
 
@@ -82,7 +85,8 @@ def read_labels(paths, *, unknown=None, strict=True):
     ----------
     paths : label images, see `images.read`; integers, 0 = background
     unknown : value of the pixels whose truth is not known; None: there are none
-    strict : refuse an image without a cell, and a set without background, of which nothing could be learned
+    strict : refuse an image without a cell, a set without background, of which nothing could be learned, and a
+        black and white mask among images with numbers, whose cells would be taken for one
 
     Returns
     -------
@@ -104,16 +108,29 @@ def read_labels(paths, *, unknown=None, strict=True):
     masks = max(map(len, ids)) <= 1
     if strict and not any((image[k] == 0).any() for image, k in zip(values, known, strict=True)):
         raise ValueError(f"{paths[0]}: no label is 0, smallest: {min(map(min, ids))}; 0 must be background")
+    if strict and not masks:
+        _refuse_masks(paths, found, ids)
     if masks:
         found = [ndimage.label(image)[0] for image in found]
     return Labels(found, known, "masks, a cell is what hangs together" if masks else "one number for each cell")
+
+
+def _refuse_masks(paths, found, ids):
+    """ValueError for an image whose only value is white, on several pieces, among images with numbers."""
+    numbered = paths[[len(present) > 1 for present in ids].index(True)]
+    for path, image, present in zip(paths, found, ids, strict=True):
+        if len(present) == 1 and present[0] in WHITE and (pieces := ndimage.label(image)[1]) > 1:
+            raise ValueError(
+                f"{path}: a mask, {present[0]} on {pieces} pieces, but {numbered} has a number for each cell; give the"
+                " cells numbers here too (ImageJ: Analyze Particles, Show: Count Masks), or save all as masks"
+            )
 
 
 def _ids(path):
     image = np.asarray(images.read(path))
     if image.dtype.kind not in "uib":
         raise ValueError(f"{path}: holds {image.dtype}; labels are integers, in ImageJ: Image > Type > 16-bit")
-    return image.astype(np.int64)
+    return image.astype(np.int64) * (WHITE[0] if image.dtype == bool else 1)  # a bit is no number: white
 
 
 def few(names):
