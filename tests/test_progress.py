@@ -20,6 +20,14 @@ def test_a_log_has_first_and_last_line(capsys, monkeypatch):
     assert lines[-1].endswith("in all, loss 3")
 
 
+def test_a_single_item_has_no_line(capsys):
+    """It would be there only when all is done; two items have one."""
+    assert list(Progress(["all"], "predicting", "tiles")) == ["all"]
+    assert capsys.readouterr().err == ""
+    assert list(Progress([1, 2], "predicting", "tiles")) == [1, 2]
+    assert "predicting: 2/2 tiles" in capsys.readouterr().err
+
+
 def test_the_line_is_ended_when_the_work_fails(capsys, monkeypatch):
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     try:

@@ -251,8 +251,8 @@ def test_progress_line(capsys, monkeypatch):
     model = UNet(base_channels=1, depth=1)
     predict(model, np.zeros((20, 20)))
     assert capsys.readouterr().err == ""
-    predict(model, np.zeros((20, 20)), progress=True)
-    assert "predicting: 1/1 tiles" in capsys.readouterr().err
+    predict(model, np.zeros((20, 20)), output_tile=12, progress=True)
+    assert "predicting: 4/4 tiles" in capsys.readouterr().err
 
 
 def test_softmax_of_half_precision_logits_is_exact():

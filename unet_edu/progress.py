@@ -8,12 +8,13 @@ class Progress:
     """Iterate over `items` while one line reports the count, the rate and the time left.
 
     The line replaces itself in a terminal and in a notebook; in a log file a new one appears every half
-    minute. `note` is free text behind it, such as the current loss.
+    minute. `note` is free text behind it, such as the current loss. A single item has no line: it would come when
+    all is done.
     """
 
     def __init__(self, items, label, unit, *, show=True):
-        self.items, self.label, self.unit, self.show, self.note = items, label, unit, show, ""
-        self._line = status_line() if show else None
+        self.items, self.label, self.unit, self.show, self.note = items, label, unit, show and len(items) > 1, ""
+        self._line = status_line() if self.show else None
 
     def __iter__(self):
         self._started = time.perf_counter()

@@ -66,8 +66,11 @@ def test_as_a_program(flat, weights):
     done = command("predict", "images/a.tif", "--weights", weights, "--out", "found", "--device", "cpu")
     assert done.returncode == 0
     assert done.stdout.startswith("1/1 a: ")
-    assert "predicting: 1/1 tiles" in done.stderr
+    assert done.stderr == ""
     assert (flat / "found" / "a_labels.tif").exists()
+    done = command("evaluate", "--predictions", "found", "--labels", "labels/a.tif", "--metrics", "em")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "pixel_error")
+    assert "scoring: 5/5 scores" in done.stderr  # not among the results
     done = command("evaluate", "--predictions", "nothing", "--labels", "labels")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "unet-edu: nothing: no such file or folder\n"

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 import torch
 
-from unet_edu import UNet, images, tiling
+from unet_edu import UNet, cli, images, tiling
 from unet_edu.instances import from_probability
 
 
@@ -102,6 +102,16 @@ def test_rotations(predict, own, weights, drawn, form):
     cell = 1 - tiling.predict(UNet.load(weights), drawn[0][0], rotations=3)[0]
     found = images.read(own / "found" / f"a_probability{'.tif' if form == 'tiff' else '.zarr'}")
     np.testing.assert_allclose(found[:], cell, atol=1e-5)
+
+
+@pytest.mark.parametrize("more", [(), ("--rotations", 3), ("--format", "zarr")])
+def test_small_images_bring_no_line_each(own, weights, capsys, more):
+    if "zarr" in more:
+        pytest.importorskip("zarr")
+    arguments = "predict", own / "images", "--weights", weights, "--out", own / "found", "--device", "cpu", *more
+    capsys.readouterr()
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_many_cells_need_wider_numbers(predict, own, monkeypatch):
