@@ -22,18 +22,18 @@ Every row on this page is derived from the files of `data/results/`, one for eac
 tools.show_results`. A value is the mean over folds and seeds; in parentheses stand the lowest and the highest job. The
 list at the end names the device, the versions and the commit of each.
 
-None of the scores is the paper's Table 1 or 2: the labels of the challenge's test images are not public. The EM scores
-are those of blocks held out of the 30 training slices, which may be easier than the test slices; the scores of the cells
-are those of the annotated frames of one sequence by a network trained on the other. Whoever has the EM challenge's
-archive gets the real row by `unet-edu evaluate --test-labels FILE`.
+None of the scores is the paper's Table 1 or 2. The EM scores are those of blocks held out of the 30 training slices,
+which may be easier than the challenge's test slices; the scores of the cells are those of the annotated frames of one
+sequence by a network trained on the other, while the challenge keeps its test frames to itself. Whoever has the EM
+challenge's archive with the labels of the test slices gets the real row by `unet-edu evaluate --test-labels FILE`.
 """
 
 
 def page(recorded):
     """Markdown of the whole page; `recorded` holds the jobs by experiment."""
     jobs = [job for experiment in recorded.values() for job in experiment]
-    parts = [HEAD, targets(jobs), em(recorded["table1"]), cells(recorded["table2"]),
-             ablations(recorded["ablations"]), every_job(jobs)]  # fmt: skip
+    parts = [HEAD, targets(jobs), em(recorded["table1"]), cells(recorded["table2"]), ablations(recorded["ablations"]),
+             every_job(jobs)]  # fmt: skip
     return "\n".join(parts)
 
 
@@ -46,11 +46,11 @@ def targets(jobs):
             value = tables.reached(target, [job for job in jobs if job["profile"] == profile])
             shown += [amount(value.mean, target.unit) if value else "", tables.verdict(target, value)]
         rows.append([*shown, target.note])
-    heads = ["quantity", "paper", "at least", "aim", "full width", "verdict", "base width 16", "verdict", "what differs"]
+    verdicts = "full width", "verdict", "base width 16", "verdict"
     return (
-        "## Targets\n\nThe targets were set for the network of full width on a data-centre GPU, by the paper's recipe and"
-        " with 7 rotations. The columns of base width 16 show how near a network with a sixteenth of the parameters"
-        f" comes on a CPU.\n\n{table(heads, rows)}"
+        "## Targets\n\nThe targets were set for the network of full width on a data-centre GPU, by the paper's recipe"
+        " and with 7 rotations. The columns of base width 16 show how near a network with a sixteenth of the parameters"
+        f" comes on a CPU.\n\n{table(['quantity', 'paper', 'at least', 'aim', *verdicts, 'what differs'], rows)}"
     )
 
 
@@ -83,8 +83,8 @@ def cells(jobs):
         profile, variant, name = key
         rows.append([f"{variant}, {PROFILES[profile]}", name, seg[key].jobs, f"{seg[key]}", f"{iou[key]}"])
     return (
-        "## Table 2: cells\n\nTrained on one sequence, scored on the annotated frames of the other, both ways; the mean of"
-        " the two is what the challenge reports. Unknown pixels do not count in IOU.\n\n"
+        "## Table 2: cells\n\nTrained on one sequence, scored on the annotated frames of the other, both ways; the mean"
+        " of the two is what the challenge reports. Unknown pixels do not count in IOU.\n\n"
         + table(["recipe", "data", "jobs", "SEG", "IOU"], rows)
     )
 
@@ -92,12 +92,12 @@ def cells(jobs):
 def ablations(jobs):
     """The change of the most telling score against the paper's recipe with the same seeds, by profile and data set."""
     text = [
-        "## Ablations\n\nOne thing changed at a time, at equal steps, on one fold. The change is the mean over seeds of the"
-        " difference to the paper's recipe with the same seed; the interval is that of Student's t at 95 %. It holds for"
-        " these steps and this width: longer trainings may order the variants otherwise.\n"
+        "## Ablations\n\nOne thing changed at a time, at equal steps, on one fold. The change is the mean over seeds"
+        " of the difference to the paper's recipe with the same seed; the interval is that of Student's t at 95 %. It"
+        " holds for these steps and this width: longer trainings may order the variants otherwise.\n"
     ]
-    for profile, name in dict.fromkeys((job["profile"], job["data"]["name"]) for job in jobs):
-        some = [job for job in jobs if (job["profile"], job["data"]["name"]) == (profile, name)]
+    for profile, data in dict.fromkeys((job["profile"], job["data"]["name"]) for job in jobs):
+        some = [job for job in jobs if (job["profile"], job["data"]["name"]) == (profile, data)]
         metrics = ("seg", "iou") if "seg" in some[0]["metrics"] else ("pixel_error", "v_rand", "v_info")
         found = {metric: tables.values(some, metric) for metric in metrics}
         changes = {metric: tables.effects(some, metric) for metric in metrics}
@@ -107,9 +107,10 @@ def ablations(jobs):
             for metric in metrics:
                 shown += [f"{found[metric][variant,].mean:.4f}", change(changes[metric].get(variant))]
             rows.append(shown)
-        heads = ["variant", "seeds", *(head for metric in metrics for head in (EM.get(metric, metric.upper()), "change"))]
+        names = [EM.get(metric, metric.upper()) for metric in metrics]
+        heads = ["variant", "seeds", *(head for name in names for head in (name, "change"))]
         steps = some[0]["steps"]
-        text += [f"### {name}, {PROFILES[profile]}, {steps} steps\n", table(heads, rows)]
+        text += [f"### {data}, {PROFILES[profile]}, {steps} steps\n", table(heads, rows)]
     return "\n".join(text)
 
 

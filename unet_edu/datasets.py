@@ -25,7 +25,6 @@ from unet_edu.weight_map import class_frequencies, touching_pairs
 Images = Sequence[np.ndarray] | np.ndarray  # of several images: a list, or one array (images, H, W)
 
 REAL = json.loads(data_path("manifest.json").read_text(encoding="utf-8"))
-TEST = "test-volume.tif"
 NAMES = (*REAL, "synthetic-membranes", "synthetic-cells")
 
 
@@ -129,7 +128,7 @@ def challenge_stack(name: str, root: str | os.PathLike | None = None) -> np.ndar
         return synthetic.membranes(slices=4, size=256, seed=1)[0]
     if name != "isbi2012":
         raise ValueError(f"{name!r} has no images without truth; 'isbi2012' and 'synthetic-membranes' have")
-    return verified(find(name, root) / TEST, REAL[name]["files"][TEST], name)
+    return verified(find(name, root) / "test-volume.tif", REAL[name]["files"]["test-volume.tif"], name)
 
 
 def from_folder(images: str | os.PathLike, labels: str | os.PathLike, *, unknown: int | None = None) -> Dataset:

@@ -89,7 +89,7 @@ def read_predictions(path):
 def predicted(options):
     """Probabilities of cell (Z, H, W) of the test slices by a network, and which network it is."""
     path, rotations = options.weights or data_path(KEPT), options.rotations or 7
-    slices = datasets.verified(datasets.find("isbi2012") / "test-volume.tif", published("test-volume.tif"), "isbi2012")
+    slices = datasets.challenge_stack("isbi2012")
     model = ablations.load(path).to(commands.device(options.device))
     found = [of_cell(predict(model, image, rotations=rotations)) for image in Progress(slices, "predicting", "slices")]
     summary = model.card.get("summary", f"base width {model.base_channels}, nothing known of its training")

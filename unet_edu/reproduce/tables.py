@@ -3,9 +3,11 @@
 import math
 import statistics
 from collections import defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scipy import stats
+
+from unet_edu import paper
 
 
 class Value(NamedTuple):
@@ -100,21 +102,24 @@ class Target(NamedTuple):
 
 HELD_OUT = "paper: the challenge's test stack; here: held-out blocks of the training stack, which may be easier"
 BY_SEQUENCE = "paper: the challenge's hidden frames; here: the annotated frames of the other sequence"
+EM, BOARD, CELLS = (table["u-net"] for table in (paper.TABLE1, paper.LATER_BOARD, paper.TABLE2))
+STACK: dict[str, Any] = {"data": "isbi2012", "rotations": 7, "note": HELD_OUT}
+MORE: dict[str, Any] = {"larger_is_better": True}
+SEQUENCES: dict[str, Any] = {**MORE, "note": BY_SEQUENCE}
 TARGETS = (
-    Target("EM pixel error", 0.0611, 0.050, 0.040, "table1", "pixel_error", rotations=7, note=HELD_OUT),
-    Target("EM Rand error", 0.0382, 0.0382, 0.030, "table1", "rand_error", rotations=7, note=HELD_OUT),
-    Target("EM warping error", 0.000353, 0.000353, 0.00025, "table1", "warping_error", rotations=7, note=HELD_OUT),
-    Target("EM V_rand, thinned", 0.97276, 0.980, 0.986, "table1", "v_rand", rotations=7, larger_is_better=True,
-           note=HELD_OUT),
-    Target("EM V_info, thinned", 0.98662, 0.988, 0.991, "table1", "v_info", rotations=7, larger_is_better=True,
-           note=HELD_OUT),
-    Target("PhC-U373 SEG", 0.9203, 0.9203, 0.94, "table2", "seg", "phc-u373", larger_is_better=True, note=BY_SEQUENCE),
-    Target("DIC-HeLa SEG", 0.7756, 0.7756, 0.86, "table2", "seg", "dic-hela", larger_is_better=True, note=BY_SEQUENCE),
-    Target("training to the paper's pixel error", 36_000, 300, 60, "time", "seconds_to_level", unit="s",
-           note="paper: 10 hours for the whole training"),
-    Target("one 512 x 512 image", 1, 0.02, 0.01, "time", "seconds_per_image", unit="s", note="paper: less than 1 s"),
-    Target("peak memory of training", 6e9, 6e9, 3e9, "time", "peak_memory_bytes", unit="B",
-           note="paper: it fits a card of 6 GB"),
+    Target("EM pixel error", EM["pixel_error"], 0.050, 0.040, "table1", "pixel_error", **STACK),
+    Target("EM Rand error", EM["rand_error"], 0.0382, 0.030, "table1", "rand_error", **STACK),
+    Target("EM warping error", EM["warping_error"], 0.000353, 0.00025, "table1", "warping_error", **STACK),
+    Target("EM V_rand, thinned", BOARD["v_rand"], 0.980, 0.986, "table1", "v_rand", **STACK, **MORE),
+    Target("EM V_info, thinned", BOARD["v_info"], 0.988, 0.991, "table1", "v_info", **STACK, **MORE),
+    Target("PhC-U373 SEG", CELLS["phc-u373"], 0.9203, 0.94, "table2", "seg", "phc-u373", **SEQUENCES),
+    Target("DIC-HeLa SEG", CELLS["dic-hela"], 0.7756, 0.86, "table2", "seg", "dic-hela", **SEQUENCES),
+    Target("training to the paper's pixel error", 3600 * paper.TIME["training_hours"], 300, 60, "time",
+           "seconds_to_level", unit="s", note="paper: 10 hours for the whole training"),
+    Target("one 512 x 512 image", paper.TIME["image_seconds_below"], 0.02, 0.01, "time", "seconds_per_image",
+           unit="s", note="paper: less than 1 s"),
+    Target("peak memory of training", 1e9 * paper.TIME["memory_gb"], 6e9, 3e9, "time", "peak_memory_bytes",
+           unit="B", note="paper: it fits a card of 6 GB"),
 )  # fmt: skip
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from unet_edu import datasets, training
+from unet_edu import datasets, paper, training
 from unet_edu.model import UNet
 from unet_edu.reproduce import memory
 from unet_edu.tiling import predict
 
-LEVEL = 0.0611  # pixel error of the u-net in Table 1
+LEVEL = paper.TABLE1["u-net"]["pixel_error"]
 REPETITIONS = 10
 WARM_UP = 3
 
