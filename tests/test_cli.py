@@ -143,3 +143,10 @@ def test_options_that_make_no_sense(arguments, told, capsys):
         cli.main(arguments)
     assert exit_.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_the_package_runs_as_the_command():
+    done = subprocess.run([sys.executable, "-m", "unet_edu", "reproduce", "table2", "--list"], capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "of 4 jobs" in done.stdout
