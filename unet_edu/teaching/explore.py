@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
 from IPython.display import HTML, display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 LARGEST = 1_500_000  # bytes of a page, and so of a figure
@@ -139,15 +140,15 @@ def _picture(draw, values):
     if len(figures) != 1:
         raise TypeError(f"draw{tuple(values)} made {len(figures)} figures and returned {type(made).__name__}; "
                         "make one matplotlib figure, or return a PIL image or a uint8 array")  # fmt: skip
-    png = io.BytesIO()
-    figures[0].savefig(png, format="png", dpi=figures[0].dpi)
-    return Image.open(png).convert("RGB")
+    canvas = FigureCanvasAgg(figures[0])
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def _frame(draw, alt, values, shown=True):
     """An <img> that carries its picture."""
     picture, webp = _picture(draw, values), io.BytesIO()
-    picture.save(webp, "webp", quality=80, method=6)
+    picture.save(webp, "webp", quality=80)
     style = "max-width:100%;height:auto" + ("" if shown else ";display:none")
     return (f'<img alt="{escape(_describe(alt, values))}" width="{picture.width}" height="{picture.height}" '
             f'style="{style}" src="data:image/webp;base64,{base64.b64encode(webp.getvalue()).decode()}">')  # fmt: skip
