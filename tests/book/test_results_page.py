@@ -11,6 +11,7 @@ from unet_edu.resources import data_path
 def job(experiment, variant="paper", profile="cpu", seed=0, data="isbi2012", rotations=1, **metrics):
     return {"experiment": experiment, "job": f"{variant}-{seed}", "variant": variant, "profile": profile, "seed": seed,
             "fold": 0, "data": {"name": data}, "rotations": rotations, "metrics": metrics, "steps": 7, "seconds": 3.2,
+            "scores": [{"step": 2, "pixel_error": 0.0612}, {"step": 7, "pixel_error": 0.0611}],
             "peak_memory_bytes": 1, "device": "Abacus", "threads": 4, "versions": {"torch": "2"}, "commit": "abc",
             "date": "2026-01-01"}  # fmt: skip
 
@@ -44,6 +45,10 @@ def test_verdicts_stand_beside_paper_target_and_value():
     assert "hidden" in lines(page, "| PhC-U373 SEG")[0]
     assert lines(page, "| training to the paper's")[0].count("not measured") == 2
     assert "| 10 h | 5 min | 1 min |" in page
+
+
+def test_the_step_at_which_the_papers_level_was_reached():
+    assert "| `paper-0` | 7 of 7 | 3.2 s |" in show_results.page(RECORDED)
 
 
 def test_every_ablation_stands_beside_its_change():

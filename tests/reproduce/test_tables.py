@@ -6,9 +6,9 @@ from unet_edu.reproduce import tables
 from unet_edu.reproduce.tables import TARGETS, Value
 
 
-def job(variant="paper", seed=0, data="isbi2012", rotations=1, fold=0, **metrics):
-    return {"variant": variant, "seed": seed, "fold": fold, "data": {"name": data}, "rotations": rotations,
-            "profile": "paper", "peak_memory_bytes": 7, "metrics": metrics}  # fmt: skip
+def job(variant="paper", seed=0, data="isbi2012", rotations=1, fold=0, experiment="table1", **metrics):
+    return {"experiment": experiment, "variant": variant, "seed": seed, "fold": fold, "data": {"name": data},
+            "rotations": rotations, "profile": "paper", "peak_memory_bytes": 7, "metrics": metrics}  # fmt: skip
 
 
 def test_values_are_means_and_ranges_over_folds_and_seeds():
@@ -66,12 +66,22 @@ def test_what_is_reached_is_taken_from_the_jobs_that_say_it():
     ]
     assert tables.reached(target["EM Rand error"], table1).mean == 0.1
     assert tables.reached(target["EM Rand error"], table1, "modern").mean == 0
-    table2 = [job(data="phc-u373", seg=0.2), job(data="dic-hela", seg=0.4), job(data="dic-hela", seg=0.6)]
+    table2 = [job(data=data, seg=seg, experiment="table2") for data, seg in
+              [("phc-u373", 0.2), ("dic-hela", 0.4), ("dic-hela", 0.6)]]  # fmt: skip
+    table2.append(job(data="dic-hela", seg=1.0, experiment="ablations"))
     assert tables.reached(target["DIC-HeLa SEG"], table2) == (0.5, 0.4, 0.6, 2)
-    time = [job(steps_per_second=3.0), job(seconds_to_level=None), job(seconds_per_image=0.5)]
+    measured = {"steps_per_second": 3.0}, {"seconds_to_level": None}, {"seconds_per_image": 0.5}
+    time = [job(experiment="time", **metrics) for metrics in measured]
     assert tables.reached(target["peak memory of training"], time).mean == 7
     assert tables.reached(target["training to the paper's pixel error"], time) is None
     assert tables.reached(target["one 512 x 512 image"], time).mean == 0.5
+
+
+def test_the_level_is_reached_at_the_first_score_as_good():
+    curve = [{"step": 10, "pixel_error": 0.2}, {"step": 20, "pixel_error": 0.1}, {"step": 30, "pixel_error": 0.05}]
+    trained = {"scores": curve, "steps": 40, "seconds": 80.0}
+    assert tables.time_to(0.1, trained) == (20, 40.0)
+    assert tables.time_to(0.04, trained) is None
 
 
 def test_targets_are_ordered():

@@ -84,6 +84,12 @@ def _effect(differences):
     return Effect(mean, mean - half, mean + half, count)
 
 
+def time_to(level, job):
+    """Step and seconds of training at which a job's held-out pixel error first was at most `level`, or None."""
+    step = next((score["step"] for score in job["scores"] if score["pixel_error"] <= level), None)
+    return None if step is None else (step, job["seconds"] * step / job["steps"])
+
+
 class Target(NamedTuple):
     """What a quantity should reach, and where among the results it is found."""
 
@@ -127,7 +133,7 @@ def reached(target, jobs, variant="paper"):
     """Value of a target's quantity over the jobs of one profile, None if none of them holds it."""
     fitting = [
         job for job in jobs
-        if job["variant"] == variant and job["data"]["name"] == target.data
+        if job["experiment"] == target.experiment and job["variant"] == variant and job["data"]["name"] == target.data
         and target.rotations in (None, job.get("rotations"))
     ]  # fmt: skip
     if target.metric == "peak_memory_bytes":  # of the job that measures a step

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from unet_edu import datasets, paper, training
 from unet_edu.model import UNet
-from unet_edu.reproduce import memory
+from unet_edu.reproduce import memory, tables
 from unet_edu.tiling import predict
 
 LEVEL = paper.TABLE1["u-net"]["pixel_error"]
@@ -64,9 +64,9 @@ def _image(config, data, device, progress):
 def _level(config, data, device, progress):
     """Seconds of training until the held-out pixel error is the paper's, scoring left out; None if it stays above."""
     result = training.train(config, data, progress=progress)
-    at = next((s["step"] for s in result.scores if s["pixel_error"] <= LEVEL), None)
-    seconds = None if at is None else result.seconds * at / config.steps
-    return {"fold": config.fold, "metrics": {"level": LEVEL, "seconds_to_level": seconds, "step": at,
+    curve = {"scores": result.scores, "seconds": result.seconds, "steps": config.steps}
+    step, seconds = tables.time_to(LEVEL, curve) or (None, None)
+    return {"fold": config.fold, "metrics": {"level": LEVEL, "seconds_to_level": seconds, "step": step,
                                              "pixel_error": result.scores[-1]["pixel_error"]},
             "scores": result.scores, "training_seconds": result.seconds}  # fmt: skip
 
