@@ -67,7 +67,8 @@ def em(jobs):
         "## Table 1: membranes\n\nHeld-out blocks of the training stack, three folds; one threshold for all slices of a"
         " fold, as the challenge does it. V_rand and V_info are those of the board that replaced the paper's, after"
         f" thinning.\n\n{table(heads, rows)}\nWhen the pixel error of the held-out slices, scored ten times in a"
-        f" training, first was the paper's {level} or less:\n\n{table(['job', 'step', 'after training'], curves(jobs, level))}"
+        f" training, first was the paper's {level} or less:\n\n"
+        + table(["job", "step", "after training"], curves(jobs, level))
     )
 
 
