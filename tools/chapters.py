@@ -26,11 +26,18 @@ from papermill.exceptions import PapermillExecutionError
 from unet_edu import datasets
 
 ROOT = Path(__file__).resolve().parents[1]
+CLAIM = re.compile(r"^# claim (\d+\.\d+)\b", re.M)
+HEADING = re.compile(r"^#{1,3} (.+)", re.M)
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class ChapterError(Exception):
     """A chapter that does not run to its end; the message shows the failing cell and what it raised."""
+
+
+class Claim(NamedTuple):
+    number: str  # "6.3": the third of chapter 6
+    section: str  # heading above it
 
 
 class Executed(NamedTuple):
@@ -44,6 +51,17 @@ def chapters(root: Path = ROOT) -> list[Path]:
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
     return [root / file for file in files if file.endswith(".ipynb")]
+
+
+def claims(chapter: Path) -> list[Claim]:
+    """The claims of a chapter in its order: `# claim 6.3` at the start of a line of a code cell."""
+    found, section = [], ""
+    for cell in nbformat.read(chapter, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            section = [section, *HEADING.findall(cell.source)][-1]
+        elif cell.cell_type == "code":
+            found += [Claim(number, section) for number in CLAIM.findall(cell.source)]
+    return found
 
 
 def real_data() -> dict[str, Path]:

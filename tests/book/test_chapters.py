@@ -11,11 +11,11 @@ from statistics import median
 import nbformat
 import pytest
 
-from tools.chapters import chapters, execute
+from tools.chapters import CLAIM, chapters, execute
+from tools.chapters import claims as claims_of
 
 CHAPTERS = chapters()
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-CLAIM = re.compile(r"^# claim (\d+)\.(\d+)", re.M)
 
 
 def code_cells(notebook):
@@ -29,7 +29,7 @@ def read(chapter):
 
 
 def claims(chapter):
-    return [f"{int(n)}.{int(m)}" for cell in code_cells(read(chapter)) for n, m in CLAIM.findall(cell.source)]
+    return [claim.number for claim in claims_of(chapter)]
 
 
 @each_chapter
