@@ -157,7 +157,7 @@ def test_bars_are_noticed(visit, tmp_path):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index", "chapter", "appendix/api"])
+@pytest.mark.parametrize("name", ["index", "chapter", "appendix/api", "appendix/deviations"])
 def test_nothing_serious_bars_a_reader(site, visit, name, theme):
     name = chapters()[3].stem if name == "chapter" else name
     page, _ = visit(HTML / "book" / f"{name}.html", theme=theme)
