@@ -110,7 +110,7 @@ def row(statement, links, recorded):
     remark = MENTION.sub(lambda mention: links[mention[1]], statement.get("why", ""))
     if experiment:
         state = "" if experiment in recorded else ", none yet"
-        remark += f"{' ' if remark else ''}([results](provenance.md#recorded-results): `{experiment}`{state})"
+        remark += f"{' ' if remark else ''}([results](results.md): `{experiment}`{state})"
     return [statement["where"], statement["says"], shown_status(statement, recorded),
             ", ".join(links[number] for number in statement.get("claims", [])),
             f"{{py:mod}}`{module} <unet_edu.{module}>`" if module else "", remark]  # fmt: skip
