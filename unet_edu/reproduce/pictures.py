@@ -17,7 +17,8 @@ SPLIT, MERGE, TRUE = (213, 94, 0), (86, 180, 233), (0, 158, 115)
 def write(path, dataset, indices, probability):
     """Write a WebP picture, worst left, best right.
 
-    Membranes: predicted ones dark, splits in orange, mergers in blue, both widened by two pixels. Cells: the true
+    Membranes: predicted ones dark, splits in orange, mergers in blue, both widened by two pixels; worst and best count
+    all kinds of mistakes. Cells: the true
     outlines in green, predicted ones in orange over them.
     """
     tiles = list((_membranes if dataset.name in EM else _cells)(dataset, indices, probability))

@@ -17,8 +17,8 @@ def cell(model, image, **options):
 def scores(dataset, indices, probability):
     """The scores of a prediction, and those of each image.
 
-    For membranes the five of the EM challenge: one threshold for all images, and of each image its pixels of
-    splits and mergers at 0.5. For cells SEG, over all true cells as the challenge takes it, and IOU over the
+    For membranes the five of the EM challenge: one threshold for all images, and of each image the pixels of all
+    kinds of `Mistake` at 0.5. For cells SEG, over all true cells as the challenge takes it, and IOU over the
     known pixels, both at 0.5; and the SEG of each image.
 
     Parameters
