@@ -44,13 +44,16 @@ def targets(jobs):
         shown = [target.quantity, *(amount(x, target.unit) for x in (target.paper, target.least, target.aim))]
         for profile in ("paper", "cpu"):
             value = tables.reached(target, [job for job in jobs if job["profile"] == profile])
-            shown += [amount(value.mean, target.unit) if value else "", tables.verdict(target, value)]
-        rows.append([*shown, target.note])
-    verdicts = "full width", "verdict", "base width 16", "verdict"
+            reached = f"{amount(value.mean, target.unit)}: " if value else ""
+            shown.append(reached + tables.verdict(target, value))
+        rows.append(shown)
+    notes = dict.fromkeys(target.note for target in TARGETS)
+    heads = ["quantity", "paper", "at least", "aim", "full width", "base width 16"]
     return (
         "## Targets\n\nThe targets were set for the network of full width on a data-centre GPU, by the paper's recipe"
-        " and with 7 rotations. The columns of base width 16 show how near a network with a sixteenth of the parameters"
-        f" comes on a CPU.\n\n{table(['quantity', 'paper', 'at least', 'aim', *verdicts, 'what differs'], rows)}"
+        " and with 7 rotations. The last column shows how near a network with a sixteenth of the parameters"
+        f" comes on a CPU.\n\n{table(heads, rows)}\nWhat differs from the paper:\n\n"
+        + "".join(f"- {note}\n" for note in notes)
     )
 
 
@@ -160,7 +163,7 @@ def amount(value, unit):
 
 def table(heads, rows):
     lines = [heads, ["---"] * len(heads), *rows]
-    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+    return ":::{div} wide\n" + "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines) + "\n:::\n"
 
 
 def recorded():

@@ -38,11 +38,11 @@ def test_the_page_is_what_is_recorded():
 def test_verdicts_stand_beside_paper_target_and_value():
     page = show_results.page(RECORDED)
     assert lines(page, "| EM pixel error")[0].startswith(
-        "| EM pixel error | 0.0611 | 0.05 | 0.04 |  | not measured | 0.05 | reached |"
+        "| EM pixel error | 0.0611 | 0.05 | 0.04 | not measured | 0.05: reached |"
     )
-    assert "| 0.2 | missed |" in lines(page, "| EM Rand error")[0]
-    assert "| 0.992 | aim reached |" in lines(page, "| EM V_info")[0]
-    assert "hidden" in lines(page, "| PhC-U373 SEG")[0]
+    assert "| 0.2: missed |" in lines(page, "| EM Rand error")[0]
+    assert "| 0.992: aim reached |" in lines(page, "| EM V_info")[0]
+    assert "hidden frames" in lines(page, "- cells, paper:")[0]
     assert lines(page, "| training to the paper's")[0].count("not measured") == 2
     assert "| 10 h | 5 min | 1 min |" in page
 

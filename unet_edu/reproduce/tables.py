@@ -106,8 +106,8 @@ class Target(NamedTuple):
     note: str = ""  # how the paper's number differs from ours
 
 
-HELD_OUT = "paper: the challenge's test stack; here: held-out blocks of the training stack, which may be easier"
-BY_SEQUENCE = "paper: the challenge's hidden frames; here: the annotated frames of the other sequence"
+HELD_OUT = "membranes, paper: the challenge's test stack; here: blocks held out of the training stack, perhaps easier"
+BY_SEQUENCE = "cells, paper: the challenge's hidden frames; here: the annotated frames of the other sequence"
 EM, BOARD, CELLS = (table["u-net"] for table in (paper.TABLE1, paper.LATER_BOARD, paper.TABLE2))
 STACK: dict[str, Any] = {"data": "isbi2012", "rotations": 7, "note": HELD_OUT}
 MORE: dict[str, Any] = {"larger_is_better": True}
@@ -121,11 +121,11 @@ TARGETS = (
     Target("PhC-U373 SEG", CELLS["phc-u373"], 0.9203, 0.94, "table2", "seg", "phc-u373", **SEQUENCES),
     Target("DIC-HeLa SEG", CELLS["dic-hela"], 0.7756, 0.86, "table2", "seg", "dic-hela", **SEQUENCES),
     Target("training to the paper's pixel error", 3600 * paper.TIME["training_hours"], 300, 60, "time",
-           "seconds_to_level", unit="s", note="paper: 10 hours for the whole training"),
+           "seconds_to_level", unit="s", note="training, paper: 10 hours in all"),
     Target("one 512 x 512 image", paper.TIME["image_seconds_below"], 0.02, 0.01, "time", "seconds_per_image",
-           unit="s", note="paper: less than 1 s"),
+           unit="s", note="image, paper: less than 1 s"),
     Target("peak memory of training", 1e9 * paper.TIME["memory_gb"], 6e9, 3e9, "time", "peak_memory_bytes",
-           unit="B", note="paper: it fits a card of 6 GB"),
+           unit="B", note="memory, paper: it fits a card of 6 GB"),
 )  # fmt: skip
 
 
