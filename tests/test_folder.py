@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from unet_edu import datasets, folder
+from unet_edu import datasets, folder, synthetic, training
+from unet_edu.tiling import predict
 
 IDS = np.zeros((12, 14), np.uint16)
 IDS[1:4, 1:4], IDS[1:4, 4:7], IDS[7:10, 2:9] = 3, 5, 400
@@ -68,18 +71,55 @@ def test_images_meet_their_own_labels(own):
 @pytest.mark.parametrize(("count", "folds"), [(1, 1), (2, 2), (5, 5), (7, 5)])
 def test_folds_leave_one_out_up_to_five(tmp_path, count, folds):
     for k in range(count):
-        written(tmp_path / "images" / f"{k}.png", np.full((12, 14), 90, np.uint8))
+        written(tmp_path / "images" / f"{k}.png", 90 + BOXES)
         written(tmp_path / "labels" / f"{k}.png", BOXES)
     assert load(tmp_path).folds == folds
 
 
-def test_scale_is_what_is_bright_in_the_brightest_image(own):
-    levels = [np.percentile(image, 99.9) for image in load(own).images]
-    assert load(own).scale == levels[2] == max(levels)
-    assert 2000 < levels[2] < 4096
-    assert (own / "images" / "c2.tif").exists()
-    scaled = load(own).images[2] / load(own).scale
-    assert 0.9 < scaled.max() < 1.1
+def test_the_mean_is_seen_as_0_and_what_is_bright_in_the_brightest_image_as_1(own):
+    data = load(own)
+    levels = [np.percentile(image, 99.9) for image in data.images]
+    assert data.offset == pytest.approx(np.concatenate([np.ravel(image) for image in data.images]).mean())
+    assert data.offset != pytest.approx(np.mean([image.mean() for image in data.images]))  # every pixel counts alike
+    assert data.offset + data.scale == pytest.approx(levels[2])
+    assert 2000 < levels[2] == max(levels) < 4096
+    seen = [(image - data.offset) / data.scale for image in data.images]
+    assert max(image.max() for image in seen) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("hot", [0, 1])
+def test_images_without_contrast_are_refused(tmp_path, hot):
+    for k in range(2):
+        image = np.full((60, 60), 90, np.uint16)
+        image[3, 5] += 30000 * hot
+        written(tmp_path / "images" / f"{k}.tif", image)
+        written(tmp_path / "labels" / f"{k}.tif", np.eye(60, dtype=np.uint8))
+    found = r"no contrast: gray values up to about 90, on average 9\d.*; check exposure and export"
+    with pytest.raises(ValueError, match=f"images: {found}"):
+        load(tmp_path)
+    image[:20] += 1
+    written(tmp_path / "images" / "1.tif", image)
+    if not hot:  # the faintest contrast will do
+        assert load(tmp_path).scale == pytest.approx(1 - 1 / 6)
+
+
+def test_images_of_low_contrast_are_learned(tmp_path):
+    """Drawn cells, gray as in phase contrast: what is bright is a quarter above the mean. Divided alone, they kill."""
+    for k, (image, cells) in enumerate(zip(*synthetic.cells(frames=3, size=160, seed=4), strict=True)):
+        written(tmp_path / "images" / f"{k}.tif", image)
+        written(tmp_path / "labels" / f"{k}.tif", cells.astype(np.uint16))
+    data = load(tmp_path)
+    config = training.TrainingConfig(steps=200, output_tile=68, base_channels=8, depth=3, dropout=0, warmup=50,
+                                     weighting="none", precision="float32", device="cpu")  # fmt: skip
+
+    def cell(**gray_range):
+        result = training.train(replace(config, **gray_range), data, progress=False)
+        return 1 - predict(result.model, data.images[0])[0]
+
+    assert np.ptp(cell(offset=0.0, scale=data.offset + data.scale)) < 0.1  # the reason for the offset, kept alive
+    centered = cell()
+    assert np.ptp(centered) > 0.5
+    assert np.corrcoef(centered.ravel(), data.classes[0].ravel())[0, 1] > 0.5
 
 
 def test_type_is_one_for_all(own):
@@ -103,6 +143,7 @@ def test_floats_must_be_about_one(own):
         return load(own)
 
     assert replaced(0.8).images[0].dtype == np.float32
+    assert (load(own).offset, load(own).scale) == (0, pytest.approx(0.8))  # and taken as they are
     with pytest.raises(ValueError, match="images: gray values reach 3000, the network expects about 1; floats are not"):
         replaced(3000)
     with pytest.raises(ValueError, match="images: all gray values are 0"):

@@ -134,8 +134,9 @@ def challenge_stack(name: str, root: str | os.PathLike | None = None) -> np.ndar
 def from_folder(images: str | os.PathLike, labels: str | os.PathLike, *, unknown: int | None = None) -> Dataset:
     """A data set of one's own: a folder of gray images, and one of label images of the same names.
 
-    Every image is a group of its own, and up to five folds hold out one or more each. Integer images are divided
-    by the 99.9th percentile of the image where that is largest: 12 bits in a 16-bit file are not black then.
+    Every image is a group of its own, and up to five folds hold out one or more each. Of integer images the mean
+    gray value is seen as 0, and what is bright (the 99.9th percentile of the image where that is largest) as 1:
+    12 bits in a 16-bit file are not black then, and frames that are gray all over teach more than their gray.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def from_folder(images: str | os.PathLike, labels: str | os.PathLike, *, unknown
     Raises
     ------
     FileNotFoundError, ValueError : files that cannot be read or have no partner, images of several types or of another
-        size than their labels, gray values that are all 0 or are floats far outside 0 .. 1
+        size than their labels, gray values without contrast or that are floats far outside 0 .. 1
     """
     pairs, unlabeled, imageless = folder.match(images, labels)
     if unlabeled or imageless:
@@ -167,9 +168,17 @@ def from_folder(images: str | os.PathLike, labels: str | os.PathLike, *, unknown
             raise ValueError(f"{path}: {gray.shape}, its labels are {instances.shape}; height and width must agree")
         if gray.dtype != grays[0].dtype:
             raise ValueError(f"{path}: {gray.dtype}, {paths[0]}: {grays[0].dtype}; save all in one type, as uint16")
-    scale = max(map(image_files.level, grays))
-    if problem := image_files.problem(max(grays, key=image_files.level), scale):
+    brightest = max(grays, key=image_files.level)
+    bright, offset = image_files.level(brightest), 0.0
+    if problem := image_files.problem(brightest, bright):
         raise ValueError(f"{images}: {problem}")
+    if np.issubdtype(brightest.dtype, np.integer):
+        offset = float(np.average([gray.mean() for gray in grays], weights=[gray.size for gray in grays]))
+        if bright <= offset:
+            raise ValueError(
+                f"{images}: no contrast: gray values up to about {bright:g}, on average {offset:g};"
+                " some pixels must be brighter than others; check exposure and export"
+            )
     where = Path(images).resolve().name
     return Dataset(
         name=f"folder {where}",
@@ -180,7 +189,8 @@ def from_folder(images: str | os.PathLike, labels: str | os.PathLike, *, unknown
         groups=np.arange(len(grays)),
         pixels_sha256=pixels_sha256(grays),
         folds=min(len(grays), 5),
-        scale=scale,
+        scale=bright - offset,
+        offset=offset,
         files=tuple(pairs),
     )
 

@@ -33,12 +33,16 @@ def test_what_a_training_leaves(train, own):
     assert f"next: unet-edu predict IMAGES --weights {own / 'out' / 'weights.safetensors'} --out" in out
 
 
-def test_the_scale_is_that_of_the_images(train, own):
-    train()
-    brightest = max(np.percentile(tifffile.imread(path), 99.9) for path in (own / "images").iterdir())
+def test_the_gray_values_are_those_of_the_images(train, own):
+    out = train()[1]
+    pixels = np.stack([tifffile.imread(path) for path in (own / "images").iterdir()])
+    brightest = max(np.percentile(image, 99.9) for image in pixels)
+    assert f"gray values up to about {brightest:g};" in out
     model = UNet.load(own / "out" / "weights.safetensors")
-    assert model.scale == brightest > 1000
-    assert tomllib.loads((own / "out" / "config.toml").read_text())["scale"] == brightest
+    config = tomllib.loads((own / "out" / "config.toml").read_text())
+    assert (model.offset, model.scale) == pytest.approx((pixels.mean(), brightest - pixels.mean()))
+    assert (config["offset"], config["scale"]) == (model.offset, model.scale)
+    assert model.offset > 1000
 
 
 def test_the_configuration_kept_trains_the_same_network(train, own, run):
