@@ -299,6 +299,17 @@ def test_integers_far_off(value, scale, found):
     assert problem is None if found is None else problem.startswith(found)
 
 
+@pytest.mark.parametrize(
+    ("value", "good"), [(150, True), (130, True), (129, False), (75, False), (240, True), (241, False)]
+)
+def test_what_is_bright_is_measured_from_the_offset(value, good):
+    """A network of low contrast is lost a few percent off: at half the brightness, but at four fifths too."""
+    problem = images.problem(np.full((4, 4), value, np.uint8), 30.0, 120.0)
+    assert (problem is None) == good
+    assert good or f"reach {value}, the network expects about 150; use images as bright" in problem
+    assert images.problem(np.full((4, 4), 1, np.float32), 30.0, 120.0) is None
+
+
 @pytest.mark.parametrize(("value", "good"), [(1.0, True), (0.34, True), (0.33, False), (4.0, True), (255.0, False)])
 def test_floats_are_compared_with_one(value, good):
     problem = images.problem(np.full((4, 4), value, np.float32), 3000.0)

@@ -93,20 +93,20 @@ def level(image):
     return float(np.percentile(values, 99.9) or values.max())
 
 
-def problem(image, scale):
-    """What is wrong with the gray values for a network that divides integers by `scale`; None if nothing is.
+def problem(image, scale, offset=0.0):
+    """What is wrong with the gray values for a network that sees integers as (image - offset) / scale; None if nothing.
 
     What is bright should be about 1 then: below 1/3 the kept networks see no membrane any more, above 4 there is glare.
-    Floats are not divided.
+    Floats are taken as they are.
     """
-    wanted, remedy = scale, "use images as bright as those of the training"
+    remedy = "use images as bright as those of the training"
     if not np.issubdtype(image.dtype, np.integer):
-        wanted, remedy = 1, "floats are not scaled, so divide them until they reach about 1"
+        scale, offset, remedy = 1, 0, "floats are not scaled, so divide them until they reach about 1"
     if not (bright := level(image)) > 0:
         return "all gray values are 0 or less; check the export"
-    if wanted / 3 <= bright <= 4 * wanted:
+    if scale / 3 <= bright - offset <= 4 * scale:
         return None
-    return f"gray values reach {bright:g}, the network expects about {wanted:g}; {remedy}"
+    return f"gray values reach {bright:g}, the network expects about {offset + scale:g}; {remedy}"
 
 
 def write(path, pixels):

@@ -165,7 +165,7 @@ def test_nothing_is_skipped_silently(predict, own):
     assert names(own / "found") == [f"{n}_{part}.tif" for n in "ac" for part in ("labels", "probability")]
 
 
-@pytest.mark.parametrize(("factor", "warned"), [(1, False), (1 / 16, True), (1 / 4, True), (10, True), (1 / 2, False)])
+@pytest.mark.parametrize(("factor", "warned"), [(1, False), (1 / 16, True), (0.8, True), (10, True), (0.95, False)])
 def test_other_brightness_is_told_and_not_corrected(predict, own, drawn, factor, warned):
     tifffile.imwrite(own / "images" / "a.tif", (drawn[0][0] * factor).astype(np.uint16))
     code, _, err = predict(own / "images" / "a.tif")

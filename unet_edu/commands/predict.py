@@ -7,7 +7,7 @@ import numpy as np
 from unet_edu import ablations, commands, images
 from unet_edu.instances import from_probability
 from unet_edu.streaming import predict_to_zarr
-from unet_edu.tiling import predict
+from unet_edu.tiling import gray_range, predict
 from unet_edu.training import autocast_dtype
 
 
@@ -49,7 +49,7 @@ def inputs(given, out):
 def predict_file(model, path, stem, options):
     """Predict one image, write both results beside `stem`; returns what was found, in words."""
     image = images.read_gray(path)
-    if problem := images.problem(image, model.offset + model.scale):
+    if problem := images.problem(image, *gray_range(model)):
         commands.note(f"warning: {path}: {problem}")
     suffix = {"tiff": ".tif", "zarr": ".zarr"}[options.format]
     probability, labels = (stem.with_name(f"{stem.name}_{part}{suffix}") for part in ("probability", "labels"))
