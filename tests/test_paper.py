@@ -35,14 +35,11 @@ def test_u_net_was_first_where_the_paper_says_so():
         assert max(paper.TABLE2, key=lambda row: paper.TABLE2[row][name] or 0) == "u-net"
 
 
-@pytest.mark.parametrize(("chapter", "board", "least"), [("01", "Table 1", 5), ("11", "Table 2", 5)])
-def test_the_tables_of_the_book_are_the_paper_s(chapter, board, least):
-    rows, _ = BOARDS[board]
-    [path] = (ROOT / "book").glob(f"{chapter}_*.ipynb")
+def test_the_table_of_chapter_1_is_the_paper_s():
+    [path] = (ROOT / "book").glob("01_*.ipynb")
     text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
-    [table] = re.findall(rf"^\| {board} of the paper.*\n((?:\|.*\n)+)", text, re.M)
+    [table] = re.findall(r"^\| Table 1 of the paper.*\n((?:\|.*\n)+)", text, re.M)
     quoted = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
-    assert len(quoted) >= least
+    assert len(quoted) >= 5
     for _, *values in quoted:
-        numbers = [None if value == "–" else float(value) for value in values]
-        assert numbers in [list(row.values()) for row in rows.values()]
+        assert [float(value) for value in values] in [list(row.values()) for row in paper.TABLE1.values()]
