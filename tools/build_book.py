@@ -15,24 +15,10 @@ import yaml
 from nbformat import NotebookNode
 from PIL import Image
 
-from tools.chapters import ROOT, ChapterError, chapters, execute, real_data
+from tools import show_runs
+from tools.chapters import ROOT, chapters, execute_all, real_data
 
 PICTURE = re.compile(r"(_images/)([0-9a-f]+\.png)")
-
-
-def execute_all(profile: str, root: Path, build: Path) -> dict[Path, NotebookNode]:
-    """The executed chapters; a failing one is reported and left out, the others still run."""
-    done = {}
-    for chapter in chapters(root):
-        print(f"{chapter.stem:36}", end=" ", flush=True)
-        try:
-            result = execute(chapter, profile, root=root, build=build)
-        except ChapterError as error:
-            print(f"failed\n\n{error}\n", flush=True)
-            continue
-        print(f"{result.seconds:6.1f} s  {'fresh' if result.fresh else 'executed'}", flush=True)
-        done[chapter] = result.notebook
-    return done
 
 
 def overlay(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
@@ -58,6 +44,7 @@ def stage(executed: dict[Path, NotebookNode], root: Path, target: Path) -> None:
     for chapter, notebook in executed.items():
         page = overlay(nbformat.read(chapter, as_version=4), notebook)
         nbformat.write(page, target / chapter.relative_to(root))
+    show_runs.fill_in(executed, root, target)
 
 
 def pages(staged: Path, html: Path) -> int:

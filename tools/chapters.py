@@ -3,6 +3,9 @@
 An executed chapter is kept in `_build/executed/PROFILE/NAME.ipynb` and carries a key over everything that
 its outputs depend on. As long as the key holds, the chapter is not run again: `make test` and `make book`
 share one execution, and a changed library, weight or data set means a new one.
+
+The kernel is that of this interpreter, or of $UNET_EDU_PYTHON where that is set: `tools.alone` makes an
+environment that holds nothing but the wheel.
 """
 
 import hashlib
@@ -10,9 +13,13 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -26,6 +33,7 @@ from papermill.exceptions import PapermillExecutionError
 from unet_edu import datasets
 
 ROOT = Path(__file__).resolve().parents[1]
+STAMP = "unet_edu.sha256"  # in an environment that `tools.alone` made: of which library the wheel there is
 CLAIM = re.compile(r"^# claim (\d+\.\d+)\b", re.M)
 HEADING = re.compile(r"^#{1,3} (.+)", re.M)
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -71,14 +79,23 @@ def real_data() -> dict[str, Path]:
 
 def key(chapter: Path, profile: str, root: Path = ROOT) -> str:
     """sha256 over all that the outputs of a chapter depend on."""
-    seen = [profile, platform.platform(), sys.version]
+    seen = [profile, platform.platform(), sys.version, os.environ.get("UNET_EDU_PYTHON", "")]
     for name, folder in real_data().items():
         files = [(p, p.stat()) for p in sorted(folder.rglob("*")) if p.is_file()]
         seen += [f"{name} {p.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}" for p, stat in files]
     digest = hashlib.sha256(json.dumps(seen).encode())
+    digest.update(chapter.name.encode() + chapter.read_bytes())
+    digest.update(library_sha256(root).encode())
+    return digest.hexdigest()
+
+
+def library_sha256(root: Path = ROOT) -> str:
+    """sha256 over the library, what travels with it, and the versions it runs with."""
+    digest = hashlib.sha256()
     own = [p for folder in ("unet_edu", "data") for p in sorted((root / folder).rglob("*"))]
-    for path in [chapter, root / "constraints.txt", *own]:
-        if path.is_file() and "__pycache__" not in path.parts:
+    for path in [root / "constraints.txt", *own]:
+        # What chapters recorded is compared with them, and never read by one.
+        if path.is_file() and "__pycache__" not in path.parts and path.parent != root / "data/results/chapters":
             digest.update(f"\n{path.relative_to(root).as_posix()} ".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -89,7 +106,7 @@ def execute(chapter: Path, profile: str, *, root: Path = ROOT, build: Path | Non
 
     Raises
     ------
-    ChapterError : a cell failed; nothing of the chapter is left in `build` then
+    ChapterError : a cell failed, or $UNET_EDU_PYTHON holds another library; nothing of the chapter is left then
     """
     target = (build or root / "_build") / "executed" / profile / chapter.name
     expected = key(chapter, profile, root)
@@ -98,10 +115,20 @@ def execute(chapter: Path, profile: str, *, root: Path = ROOT, build: Path | Non
         if notebook.metadata["unet_edu"]["key"] == expected:
             return Executed(notebook, notebook.metadata["unet_edu"]["seconds"], True)
         target.unlink()
+    if os.environ.get("UNET_EDU_PYTHON"):
+        stamp = Path(interpreter()).parents[1] / STAMP
+        if not stamp.is_file() or stamp.read_text() != library_sha256(root):
+            raise ChapterError(f"{interpreter()} does not hold the library as it is here; run: make alone")
     start = time.monotonic()
     notebook = run(nbformat.read(chapter, as_version=4), chapter.name, profile)
     seconds = round(time.monotonic() - start, 1)
-    notebook.metadata["unet_edu"] = {"key": expected, "profile": profile, "seconds": seconds}
+    notebook.metadata["unet_edu"] = {
+        "key": expected,
+        "profile": profile,
+        "seconds": seconds,
+        "real_data": sorted(real_data()),
+        **circumstances(interpreter()),
+    }
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(".tmp")
     nbformat.write(notebook, unfinished)
@@ -109,17 +136,60 @@ def execute(chapter: Path, profile: str, *, root: Path = ROOT, build: Path | Non
     return Executed(notebook, seconds, False)
 
 
-def run(notebook: NotebookNode, name: str, profile: str) -> NotebookNode:
-    """The notebook run by this interpreter, in an empty folder."""
-    # JUPYTER_PATH comes first in the search: the kernel "python3" is the one beside this interpreter.
-    kernels = [str(Path(sys.prefix) / "share" / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
-    environment = {"JUPYTER_PATH": os.pathsep.join(filter(None, kernels)), "UNET_EDU_FIGURES": "static"}
-    if profile == "smoke":  # its networks are too small to share out; on a busy machine threads wait for each other
-        environment["OMP_NUM_THREADS"] = "1"
-    if os.environ.get("UNET_EDU_DATA"):
-        environment["UNET_EDU_DATA"] = str(Path(os.environ["UNET_EDU_DATA"]).resolve())
-    with tempfile.TemporaryDirectory() as empty, mock.patch.dict(os.environ, environment):
+def execute_all(profile: str, root: Path, build: Path) -> dict[Path, NotebookNode]:
+    """The executed chapters; a failing one is reported and left out, the others still run."""
+    done = {}
+    for chapter in chapters(root):
+        print(f"{chapter.stem:36}", end=" ", flush=True)
+        try:
+            result = execute(chapter, profile, root=root, build=build)
+        except ChapterError as error:
+            print(f"failed\n\n{error}\n", flush=True)
+            continue
+        print(f"{result.seconds:6.1f} s  {'fresh' if result.fresh else 'executed'}", flush=True)
+        done[chapter] = result.notebook
+    return done
+
+
+def interpreter() -> str:
+    """The Python that runs the chapters: $UNET_EDU_PYTHON, else this one."""
+    return os.path.abspath(os.environ.get("UNET_EDU_PYTHON") or sys.executable)
+
+
+@cache
+def circumstances(python: str) -> dict:
+    """Device, versions and date, as the library of this interpreter finds them."""
+    code = "import json; from unet_edu import results; print(json.dumps(results.circumstances()))"
+    with tempfile.TemporaryDirectory() as empty, surroundings():
+        said = subprocess.run([python, "-c", code], cwd=empty, capture_output=True, text=True, check=True).stdout
+    return json.loads(said)
+
+
+@contextmanager
+def surroundings(figures: str = "static") -> Iterator[None]:
+    """The environment variables a chapter is run with; `figures` "live": as for a reader before the kernel."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
+        spec = Path(folder) / "kernels" / "python3" / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        command = [interpreter(), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec.write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
+        # JUPYTER_PATH comes first in the search: no other kernel of this name is found.
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
+        os.environ["UNET_EDU_FIGURES"] = figures
         os.environ.pop("MPLBACKEND", None)  # a test may have set it; the kernel draws into the page
+        if os.environ.get("UNET_EDU_DATA"):
+            os.environ["UNET_EDU_DATA"] = str(Path(os.environ["UNET_EDU_DATA"]).resolve())
+        if os.environ.get("UNET_EDU_PYTHON"):  # alone: this checkout must not be found by accident
+            os.environ.pop("PYTHONPATH", None)
+            os.environ["GIT_CEILING_DIRECTORIES"] = str(Path(interpreter()).parents[2])
+        yield
+
+
+def run(notebook: NotebookNode, name: str, profile: str, figures: str = "static") -> NotebookNode:
+    """The notebook run by `interpreter()`, in an empty folder."""
+    with tempfile.TemporaryDirectory() as empty, surroundings(figures):
+        if profile == "smoke":  # its networks are too small to share out; on a busy machine threads wait for each other
+            os.environ["OMP_NUM_THREADS"] = "1"
         try:
             return papermill.execute_notebook(
                 notebook,

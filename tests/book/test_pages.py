@@ -39,6 +39,7 @@ def write(book, *sources):
 def book(tmp_path, monkeypatch):
     """A folder laid out as this repository, with one chapter."""
     monkeypatch.delenv("UNET_EDU_DATA", raising=False)
+    monkeypatch.delenv("UNET_EDU_PYTHON", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for folder in ("book", "unet_edu", "data"):
         (tmp_path / folder).mkdir()
@@ -185,3 +186,18 @@ def test_conda_environment_agrees():
     assert SpecifierSet(project()["requires-python"]).contains(python.removeprefix("python="))
     assert pip == "pip"
     assert extra == {"pip": ["-c constraints.txt", "-e .[book]"]}
+
+
+def test_the_address_is_the_same_wherever_it_has_to_stand():
+    address = project()["urls"]["Repository"]
+    assert yaml.safe_load((ROOT / "_config.yml").read_text())["repository"] == {"url": address, "branch": "main"}
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"] == address
+    known = {file: {address} for file in ("pyproject.toml", "_config.yml", "CITATION.cff")}
+    known["README.md"] = {address.replace("https://github.com/", "https://colab.research.google.com/github/")}
+    sources = chain(*((ROOT / folder).rglob("*") for folder in ("book", "unet_edu", "tools", "web", "benchmarks")))
+    kinds = (".py", ".md", ".ipynb", ".html", ".bib", ".css")
+    for path in [*(ROOT / file for file in known), *(path for path in sources if path.suffix in kinds)]:
+        name = path.relative_to(ROOT).as_posix()
+        own = set(re.findall(r"https://[\w./]*/unet-edu/unet-edu\b", path.read_text(encoding="utf-8")))
+        # A notebook must work without anything beside it, so its first cell has to know where the library is.
+        assert own == (known.get(name) or ({address} if path.suffix == ".ipynb" else set())), name
