@@ -6,6 +6,7 @@ Needs a Chromium; the pages come from file://, and there is no network.
 import hashlib
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -99,6 +100,15 @@ def test_every_page_stands_alone(site, visit):
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path.name
         assert not wrong, path.name
         page.context.close()
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda path: path.stem)
+def test_every_chapter_opens_in_colab(chapter, site):
+    page = (HTML / "book" / f"{chapter.stem}.html").read_text(encoding="utf-8")
+    repository = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    place = f"{repository.removeprefix('https://github.com/')}/blob/main/book/{chapter.name}"
+    links = set(re.findall(r'href="(https://colab[^"]+)"', page))
+    assert links == {f"https://colab.research.google.com/github/{place}"}
 
 
 def test_scripts_are_those_that_were_looked_at(site):

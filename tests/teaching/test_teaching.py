@@ -1,3 +1,5 @@
+import sys
+
 import matplotlib
 import numpy as np
 import pytest
@@ -56,6 +58,26 @@ def test_data_is_named_aloud(monkeypatch, tmp_path, capsys):
     assert "unet-edu data fetch isbi2012" in printed
     assert teaching.load_cells("phc-u373").name == "synthetic-cells"
     assert "unet-edu data fetch phc-u373" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("failure", [None, OSError("no network"), ValueError("another archive")])
+def test_on_colab_real_data_is_fetched_else_drawn(failure, monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("UNET_EDU_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fetched = []
+
+    def fetch(name):
+        fetched.append(name)
+        if failure:
+            raise failure
+
+    monkeypatch.setattr("unet_edu.fetch.fetch", fetch)
+    teaching.load_em()
+    assert not fetched  # elsewhere nothing is downloaded unasked
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    assert teaching.load_cells().name == "synthetic-cells"
+    assert fetched == ["dic-hela"]
+    assert ("dic-hela could not be fetched: " in capsys.readouterr().out) == bool(failure)
 
 
 def test_real_data_is_preferred(isbi2012, capsys):

@@ -1,21 +1,28 @@
 """The images and the trained network a chapter works on, always named aloud."""
 
-from unet_edu import datasets
+import sys
+
+from unet_edu import datasets, fetch
 from unet_edu.model import UNet
 from unet_edu.resources import data_path
 
 
 def load_em():
-    """The EM challenge's training stack where it is at hand, else the synthetic one; prints which."""
+    """The EM challenge's training stack where it is at hand, fetched on Colab, else the synthetic one; prints which."""
     return _load("isbi2012", "synthetic-membranes")
 
 
 def load_cells(name="dic-hela"):
-    """A set of the Cell Tracking Challenge where it is at hand, else drawn cells; prints which."""
+    """A set of the Cell Tracking Challenge where it is at hand, fetched on Colab, else drawn cells; prints which."""
     return _load(name, "synthetic-cells")
 
 
 def _load(real, drawn):
+    if "google.colab" in sys.modules and not datasets.available(real):
+        try:  # a fresh machine each time, with a fast network, and nobody who would type a command
+            fetch.fetch(real)
+        except (OSError, ValueError) as error:
+            print(f"{real} could not be fetched: {error}")
     name = real if datasets.available(real) else drawn
     dataset = datasets.load(name)
     height, width = dataset.images[0].shape
