@@ -86,20 +86,22 @@ def alone(root: Path, build: Path) -> Path:
     ]
     made_from = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     python, stamp, made = folder / "bin" / "python", folder / STAMP, folder / "made_from.sha256"
-    if stamp.is_file() and stamp.read_text() == library_sha256(root) and made.read_text() == made_from:
+    library = library_sha256(root)
+    if stamp.is_file() and stamp.read_text() == library and made.read_text() == made_from:
         return python
     ours = wheel(root, build / "wheel")
     if made.is_file() and made.read_text() == made_from:  # only the library is another one
         stamp.unlink(missing_ok=True)
         command(python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", ours)
     else:
+        print("making an environment with nothing but papermill, a minute or two", flush=True)
         environment(folder, ("papermill", "ipykernel"), constraints)
         variables = {"UNET_EDU_PYTHON": str(python), "UNET_EDU_SOURCE": str(ours), "PIP_CONSTRAINT": str(constraints)}
         with tempfile.TemporaryDirectory() as empty, mock.patch.dict(os.environ, variables), surroundings():
             shutil.copy(source, empty)
             command(folder / "bin" / "papermill", source.name, "out.ipynb", "-p", "PROFILE", "smoke", cwd=empty)
         made.write_text(made_from)
-    stamp.write_text(library_sha256(root))
+    stamp.write_text(library)
     return python
 
 
