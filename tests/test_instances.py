@@ -83,7 +83,7 @@ def test_nothing_found():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"probability \(2, 3, 3\).*use 1 - probability\[0\]"):
+    with pytest.raises(ValueError, match=r"probability \(2, 3, 3\).*take of_cell"):
         from_probability(np.zeros((2, 3, 3)))
     with pytest.raises(ValueError, match="apply softmax"):
         from_probability(np.full((2, 2), 1.5))

@@ -3,7 +3,6 @@
 import re
 
 import nbformat
-import pytest
 
 from tools.chapters import ROOT
 from unet_edu import datasets, metrics, paper

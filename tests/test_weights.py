@@ -5,8 +5,10 @@ import pytest
 from safetensors import safe_open
 
 from unet_edu import UNet, datasets, metrics
+from unet_edu.instances import of_cell
 from unet_edu.reproduce import scores
 from unet_edu.resources import data_path
+from unet_edu.tiling import predict
 
 FILES = sorted(data_path("weights").glob("*.safetensors"))
 SETS = {"isbi2012", "phc-u373", "dic-hela", "synthetic-membranes"}
@@ -34,7 +36,7 @@ def test_a_network_of_cells_scores_what_its_card_says(name, request):
     dataset = request.getfixturevalue(name)
     model = UNet.load(data_path(f"weights/{dataset.name}.safetensors"))
     held_out = model.card["held_out"]
-    found, _ = scores.scores(dataset, held_out, [scores.cell(model, dataset.images[i]) for i in held_out])
+    found, _ = scores.scores(dataset, held_out, [of_cell(predict(model, dataset.images[i])) for i in held_out])
     assert found == pytest.approx(model.card["metrics"], rel=0.03)
 
 
@@ -42,7 +44,7 @@ def test_the_em_network_works_on_tissue_that_it_never_saw():
     model, drawn = UNet.load(data_path("weights/isbi2012.safetensors")), datasets.load("synthetic-membranes")
     shown = [0, 5]
     truth = np.stack([drawn.classes[i] for i in shown]) > 0
-    found = np.stack([scores.cell(model, drawn.images[i]) for i in shown])
+    found = np.stack([of_cell(predict(model, drawn.images[i])) for i in shown])
     threshold = np.stack([drawn.images[i] for i in shown]) / 255
     assert metrics.pixel_error(truth, found) < metrics.pixel_error(truth, threshold) / 2
     assert metrics.v_rand(truth, found) > metrics.v_rand(truth, threshold) + 0.1

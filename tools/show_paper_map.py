@@ -101,7 +101,7 @@ def page(parts, by_chapter, recorded):
     for part in parts:
         rows = [row(statement, links, recorded) for statement in part["statement"]]
         heads = ["where", "what the paper states", "status", "claims", "module", "remark"]
-        text += [f"## {part['title']}\n", ":::{div} wide", table(heads, rows), ":::\n"]
+        text += [f"## {part['title']}\n", table(heads, rows)]
     return "\n".join([*text, ledger(parts, by_chapter)])
 
 

@@ -14,7 +14,7 @@ def from_probability(probability, *, threshold=0.5, min_size=0):
 
     Parameters
     ----------
-    probability : (H, W) array, probability of cell in [0, 1]; of (K, H, W) use 1 - probability[0]
+    probability : (H, W) array, probability of cell in [0, 1]; of (K, H, W) take `of_cell`
     threshold : a pixel is cell where probability > threshold
     min_size : components of fewer pixels are dropped, before the ridge is given back
 
@@ -29,7 +29,7 @@ def from_probability(probability, *, threshold=0.5, min_size=0):
     probability = np.asarray(probability)
     if probability.ndim != 2 or not probability.size:
         raise ValueError(
-            f"probability {probability.shape}: must be (H, W), not empty; of (K, H, W) use 1 - probability[0]"
+            f"probability {probability.shape}: must be (H, W), not empty; of (K, H, W) take of_cell"
         )
     if not ((probability >= 0) & (probability <= 1)).all():  # NaN fails too
         raise ValueError(
@@ -42,6 +42,11 @@ def from_probability(probability, *, threshold=0.5, min_size=0):
     large = np.bincount(cells.ravel())[1:] >= min_size
     cells = np.append(0, np.cumsum(large) * large)[cells]
     return join_ridge(cells).astype(np.int32)
+
+
+def of_cell(probability):
+    """Probability (H, W) of being anything but background, of class probabilities (K, H, W)."""
+    return (1 - probability[0]).clip(0, 1)
 
 
 def join_ridge(cells):

@@ -163,8 +163,8 @@ def test_scores_are_those_of_the_network_on_the_held_out_stack(tmp_path):
 
 def test_rotations_are_those_asked_for(tmp_path, monkeypatch):
     seen = []
-    original = scores.predict
-    monkeypatch.setattr(scores, "predict", lambda *a, **o: seen.append(o["rotations"]) or original(*a, **o))
+    original = jobs.predict
+    monkeypatch.setattr(jobs, "predict", lambda *a, **o: seen.append(o["rotations"]) or original(*a, **o))
     one, two = jobs.run(replace(JOB, rotations=(1, 2)), tmp_path, device="cpu", progress=False)
     assert seen == [1] * 4 + [2] * 4
     assert (read(one)["rotations"], read(two)["rotations"]) == (1, 2)

@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from unet_edu import ablations, commands, datasets, images, metrics, paper
 from unet_edu.commands.evaluate import certainty, table
-from unet_edu.commands.predict import of_cell
+from unet_edu.instances import of_cell
 from unet_edu.progress import Progress
 from unet_edu.resources import data_path
 from unet_edu.tiling import predict

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_edu import ablations, commands, images
-from unet_edu.instances import from_probability
+from unet_edu.instances import from_probability, of_cell
 from unet_edu.streaming import predict_to_zarr
 from unet_edu.tiling import gray_range, predict
 from unet_edu.training import autocast_dtype
@@ -66,8 +66,3 @@ def predict_file(model, path, stem, options):
     count = int(cells.max())
     images.write(labels, cells.astype(np.uint16 if count < 2**16 else np.uint32))
     return f"{count} cells on {(cells > 0).mean():.1%} of the image, in {labels}"
-
-
-def of_cell(probability):
-    """Probability (H, W) of being anything but background, of (K, H, W)."""
-    return (1 - probability[0]).clip(0, 1)

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_edu import commands, configuration, datasets, metrics, training
-from unet_edu.commands.predict import of_cell
-from unet_edu.instances import from_probability
+from unet_edu.instances import from_probability, of_cell
 from unet_edu.tiling import predict
 
 OPTIONS = ("steps", "base_channels", "output_tile", "learning_rate", "fold", "seed", "device", "weighting")

@@ -1,6 +1,7 @@
 """Scores of Table 2: SEG of the Cell Tracking Challenge, and plain intersection over union."""
 
 import numpy as np
+from scipy import sparse
 
 
 def seg(instances, predicted):
@@ -33,14 +34,22 @@ def seg(instances, predicted):
 def jaccard_of_cells(instances, predicted):
     """What each true cell of one frame adds to SEG, in the order of their ids; arrays as in `seg`."""
     ((truth, found),) = _pairs(instances, predicted)
-    cells, cell, area = np.unique(truth, return_inverse=True, return_counts=True)
-    segments, segment, size = np.unique(found, return_inverse=True, return_counts=True)
-    pairs, shared = np.unique(cell.ravel() * len(segments) + segment.ravel(), return_counts=True)
-    cell, segment = np.divmod(pairs, len(segments))
-    match = (segments[segment] > 0) & (2 * shared > area[cell])  # at most one of each cell
+    (cells, cell), (segments, segment) = _ranks(truth), _ranks(found)
+    table = sparse.coo_array((np.ones(truth.size, int), (cell, segment)), (len(cells), len(segments)))
+    shared = table.tocsr().tocoo()  # adds up the pixels of each pair
+    area, size = table.sum(1)[shared.row], table.sum(0)[shared.col]
+    match = (segments[shared.col] > 0) & (2 * shared.data > area)  # at most one of each cell
     scores = np.zeros(len(cells))
-    scores[cell[match]] = (shared / (area[cell] + size[segment] - shared))[match]
+    scores[shared.row[match]] = (shared.data / (area + size - shared.data))[match]
     return scores[cells > 0].tolist()
+
+
+def _ranks(ids):
+    """The ids that occur, and of each pixel the rank of its id among them."""
+    if not ids.size or ids.max() > ids.size:  # a table of all ids below would be larger than the frame
+        return np.unique(ids.ravel(), return_inverse=True)
+    present = np.bincount(ids.ravel()) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[ids.ravel()]
 
 
 def iou(mask, predicted, known=None):

@@ -7,7 +7,9 @@ import numpy as np
 import tifffile
 
 from unet_edu import datasets, files, results
+from unet_edu.instances import of_cell
 from unet_edu.reproduce import memory, pictures, scores, timing
+from unet_edu.tiling import predict
 from unet_edu.training import TrainingConfig, autocast_dtype, train
 
 KEPT_LOSSES = 120  # a curve of the loss has this many points at most
@@ -128,7 +130,7 @@ def predicted(result, images, rotations):
     """Probability of cell of every image, a list of (H, W)."""
     device = next(result.model.parameters()).device
     autocast = autocast_dtype(result.config.precision, device)
-    return [scores.cell(result.model, image, rotations=rotations, autocast=autocast) for image in images]
+    return [of_cell(predict(result.model, image, rotations=rotations, autocast=autocast)) for image in images]
 
 
 def card(dataset, result, known):

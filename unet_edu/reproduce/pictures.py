@@ -10,16 +10,17 @@ from unet_edu.instances import from_probability
 from unet_edu.reproduce.scores import EM
 
 SIDE = 256  # pixels; frames of cells are shrunk to it
-# Told apart with every kind of color vision: splits and wrong outlines, mergers, right outlines.
-SPLIT, MERGE, TRUE = (213, 94, 0), (86, 180, 233), (0, 158, 115)
+# Told apart with every kind of color vision: mergers and predicted outlines, splits, true outlines, membranes.
+WRONG, SPLIT, TRUE, MEMBRANE = (213, 94, 0), (0, 114, 178), (0, 158, 115), (90, 90, 90)
+WHITE = 255
 
 
 def write(path, dataset, indices, probability):
     """Write a WebP picture, worst left, best right.
 
-    Membranes: predicted ones dark, splits in orange, mergers in blue, both widened by two pixels; worst and best count
-    all kinds of mistakes. Cells: the true
-    outlines in green, predicted ones in orange over them.
+    Membranes: predicted ones in gray, mergers in red, splits in blue, both widened by two pixels; worst and best
+    count all kinds of mistakes. Cells: the true outlines in green, predicted ones in red over them. The image
+    itself is not shown, so that a picture may be passed on where the data may not.
     """
     tiles = list((_membranes if dataset.name in EM else _cells)(dataset, indices, probability))
     tiles.sort(key=lambda tile: tile[0])
@@ -33,8 +34,8 @@ def _membranes(dataset, indices, probability):
     """Mistaken pixels and picture of every tile."""
     for i, cell in zip(indices, probability, strict=True):
         kinds = metrics.mistakes(np.asarray(dataset.classes[i]) > 0, cell)
-        picture = _rgb(dataset.images[i]) * np.where(cell > 0.5, 1, 0.45)[..., None]
-        for kind, color in ((metrics.Mistake.SPLIT, SPLIT), (metrics.Mistake.MERGE, MERGE)):
+        picture = np.where(cell[..., None] > 0.5, WHITE, MEMBRANE)
+        for kind, color in ((metrics.Mistake.SPLIT, SPLIT), (metrics.Mistake.MERGE, WRONG)):
             picture[ndimage.binary_dilation(kinds == kind, iterations=2)] = color
         for top in range(0, cell.shape[0] - SIDE + 1, SIDE):
             for left in range(0, cell.shape[1] - SIDE + 1, SIDE):
@@ -46,18 +47,12 @@ def _cells(dataset, indices, probability):
     """What is missing to a SEG of 1, and picture of every frame."""
     for i, cell in zip(indices, probability, strict=True):
         truth, found = np.asarray(dataset.instances[i]), from_probability(cell)
-        picture = _rgb(dataset.images[i])
-        for outlined, color in ((truth, TRUE), (found, SPLIT)):
+        picture = np.full((*cell.shape, 3), WHITE)
+        for outlined, color in ((truth, TRUE), (found, WRONG)):
             picture[_outlines(outlined)] = color
         small = Image.fromarray(picture.astype(np.uint8)).resize((SIDE * cell.shape[1] // cell.shape[0], SIDE))
         yield 1 - metrics.seg(truth, found), np.asarray(small)
 
 
 def _outlines(cells):
-    return ndimage.maximum_filter(cells, 3) != ndimage.minimum_filter(cells, 3)
-
-
-def _rgb(image):
-    image = np.asarray(image, np.float32)
-    low, high = np.percentile(image, (0.5, 99.5))
-    return np.repeat(255 * ((image - low) / max(high - low, 1e-6)).clip(0, 1)[..., None], 3, axis=2)
+    return ndimage.maximum_filter(cells, 5) != ndimage.minimum_filter(cells, 5)  # still seen when shrunk

@@ -4,14 +4,8 @@ import numpy as np
 
 from unet_edu import metrics
 from unet_edu.instances import from_probability
-from unet_edu.tiling import predict
 
 EM = "isbi2012", "synthetic-membranes"  # the others are cells
-
-
-def cell(model, image, **options):
-    """Probability (H, W) of cell; options as for `tiling.predict`."""
-    return (1 - predict(model, image, **options)[0]).clip(0, 1)
 
 
 def scores(dataset, indices, probability):
