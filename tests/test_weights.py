@@ -5,10 +5,12 @@ import pytest
 from safetensors import safe_open
 
 from unet_edu import UNet, datasets, metrics
+from unet_edu.configuration import changed
 from unet_edu.instances import of_cell
 from unet_edu.reproduce import scores
 from unet_edu.resources import data_path
 from unet_edu.tiling import predict
+from unet_edu.training import TrainingConfig
 
 FILES = sorted(data_path("weights").glob("*.safetensors"))
 SETS = {"isbi2012", "phc-u373", "dic-hela", "synthetic-membranes"}
@@ -28,6 +30,11 @@ def test_a_network_is_small_and_says_where_it_comes_from(path):
     assert card["summary"].startswith("base width 16")
     assert card["terms"]
     assert not set(card["train"]) & set(card["held_out"])
+    config = changed(TrainingConfig(), card["config"])  # a chapter trains it again with this
+    dataset = datasets.load(path.stem) if datasets.available(path.stem) else None
+    assert config.base_channels == 16
+    if dataset:
+        assert dataset.split(config.fold, config.folds) == (card["train"], card["held_out"])
 
 
 @pytest.mark.parametrize("name", ["phc_u373", "dic_hela"])

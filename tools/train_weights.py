@@ -62,7 +62,7 @@ def card(dataset, result):
             f"(fold {config.fold} of {config.folds}): {score:.4f}"
         ),
         "data": dataset.name, "fold": config.fold, "folds": config.folds, "seed": config.seed, "train": result.train,
-        "held_out": result.held_out, "pixel_error": score, "terms": dataset.terms,
+        "held_out": result.held_out, "pixel_error": score, "terms": dataset.terms, "config": asdict(config),
     }  # fmt: skip
 
 

@@ -91,3 +91,32 @@ def test_images_side_by_side():
     figure, axes = teaching.show_images([np.zeros((4, 8)), np.zeros((4, 8, 3))], ["a", "b"])
     assert [axis.get_title("left") for axis in axes] == ["a", "b"]
     assert figure.get_facecolor() == (1, 1, 1, 1)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A tiny kept network in place of those that travel with the library."""
+    config = {"steps": 2, "output_tile": 4, "base_channels": 2, "depth": 1, "fold": 1, "folds": 3, "clip_norm": None}
+    network = model.UNet(base_channels=2, depth=1)
+    network.save(tmp_path / "n.safetensors", summary="as it was kept", fold=1, held_out=[2, 3, 8, 9], config=config)
+    monkeypatch.setattr(teaching.material, "data_path", lambda name: tmp_path / "n.safetensors")
+    return network
+
+
+def test_a_kept_network_is_loaded(kept, capsys):
+    loaded = teaching.trained_network("synthetic-membranes")
+    assert all((loaded.state_dict()[name] == value).all() for name, value in kept.state_dict().items())
+    assert capsys.readouterr().out == "Network: as it was kept\n"
+
+
+def test_a_kept_network_is_trained_again_as_its_card_says(kept, capsys, monkeypatch):
+    configs, original = [], teaching.material.train
+    monkeypatch.setattr(teaching.material, "train", lambda c, *a, **o: configs.append(c) or original(c, *a, **o))
+    again = teaching.trained_network("synthetic-membranes", retrain=True)
+    [config] = configs
+    assert (config.steps, config.base_channels, config.fold, config.clip_norm) == (2, 2, 1, None)
+    assert any((again.state_dict()[name] != value).any() for name, value in kept.state_dict().items())
+    assert (again.card["fold"], again.card["held_out"]) == (1, [2, 3, 8, 9])
+    assert not again.training
+    said = capsys.readouterr().out
+    assert said.startswith("Network: trained again, 2 steps on 4 images of synthetic-membranes in 0.0 minutes")

@@ -141,6 +141,6 @@ def card(dataset, result, known):
         "summary": f"base width {config.base_channels}, {config.steps} steps on {len(result.train)} images of"
                    f" {dataset.name}; on {held_out if result.held_out else 'none held out, so it has no score'}",
         "data": dataset.name, "terms": dataset.terms, "folds": config.folds, "train": result.train,
-        "held_out": result.held_out,
+        "held_out": result.held_out, "config": asdict(config),
         **{name: known[name] for name in ("fold", "seed", "steps", "profile", "variant", "metrics")},
     }  # fmt: skip
