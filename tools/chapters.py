@@ -166,8 +166,8 @@ def circumstances(python: str) -> dict:
 
 
 @contextmanager
-def surroundings() -> Iterator[None]:
-    """The environment variables a chapter is run with."""
+def surroundings(figures: str = "static") -> Iterator[None]:
+    """The environment variables a chapter is run with; figures are "static" or "live", as in `teaching.explore`."""
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
         spec = Path(folder) / "kernels" / "python3" / "kernel.json"
         spec.parent.mkdir(parents=True)
@@ -175,7 +175,7 @@ def surroundings() -> Iterator[None]:
         spec.write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
         # JUPYTER_PATH comes first in the search: no other kernel of this name is found.
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
-        os.environ["UNET_EDU_FIGURES"] = "static"
+        os.environ["UNET_EDU_FIGURES"] = figures
         os.environ.pop("MPLBACKEND", None)  # a test may have set it; the kernel draws into the page
         if os.environ.get("UNET_EDU_DATA"):
             os.environ["UNET_EDU_DATA"] = str(Path(os.environ["UNET_EDU_DATA"]).resolve())
@@ -185,9 +185,9 @@ def surroundings() -> Iterator[None]:
         yield
 
 
-def run(notebook: NotebookNode, name: str, profile: str) -> NotebookNode:
+def run(notebook: NotebookNode, name: str, profile: str, figures: str = "static") -> NotebookNode:
     """The notebook run by `interpreter()`, in an empty folder."""
-    with tempfile.TemporaryDirectory() as empty, surroundings():
+    with tempfile.TemporaryDirectory() as empty, surroundings(figures):
         if profile == "smoke":  # its networks are too small to share out; on a busy machine threads wait for each other
             os.environ["OMP_NUM_THREADS"] = "1"
         try:
