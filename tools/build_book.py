@@ -15,7 +15,7 @@ import yaml
 from nbformat import NotebookNode
 from PIL import Image
 
-from tools import show_runs
+from tools import front_page, show_runs
 from tools.chapters import ROOT, chapters, execute_all, real_data
 
 PICTURE = re.compile(r"(_images/)([0-9a-f]+\.png)")
@@ -45,6 +45,7 @@ def stage(executed: dict[Path, NotebookNode], root: Path, target: Path) -> None:
         page = overlay(nbformat.read(chapter, as_version=4), notebook)
         nbformat.write(page, target / chapter.relative_to(root))
     show_runs.fill_in(executed, root, target)
+    front_page.fill_in(executed, target / "book" / "index.md")
 
 
 def pages(staged: Path, html: Path) -> int:

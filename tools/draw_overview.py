@@ -1,4 +1,4 @@
-"""Draw the picture of the front page and the README from synthetic tissue: python -m tools.draw_overview"""
+"""Draw the picture of the README from synthetic tissue: python -m tools.draw_overview"""
 
 import io
 

@@ -129,11 +129,15 @@ def test_pages_are_light(site):
         assert size <= LARGEST, f"{path.name}: {size} bytes"
 
 
-@pytest.mark.parametrize("chapter", chapters(), ids=lambda path: path.stem)
-def test_every_slider_moves_its_picture_by_key(chapter, site, visit):
-    figures = sum("explore(" in cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "code")
-    page, wrong = visit(HTML / "book" / f"{chapter.stem}.html")
-    assert page.locator(".explore").count() == figures
+def figures_of(chapter):
+    return sum("explore(" in cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "code")
+
+
+@pytest.mark.parametrize("name", ["index", *(path.stem for path in chapters())])
+def test_every_slider_moves_its_picture_by_key(name, site, visit):
+    page, wrong = visit(HTML / "book" / f"{name}.html")
+    expected = 1 if name == "index" else figures_of(ROOT / "book" / f"{name}.ipynb")
+    assert page.locator(".explore").count() == expected
     for figure in page.locator(".explore").all():
         for slider in figure.locator("input").all():
             before = seen(figure, slider)
@@ -142,6 +146,15 @@ def test_every_slider_moves_its_picture_by_key(chapter, site, visit):
             assert all(old != new for old, new in zip(before, after, strict=True)), (before[1:], after[1:])
             assert figure.locator("[role=status]").inner_text() == after[1]
     assert not wrong
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_first_page_says_all_on_one_screen(site, visit, theme):
+    page, _ = visit(HTML / "book" / "index.html", theme=theme)
+    box = page.locator(".front").bounding_box()
+    assert box["y"] + box["height"] <= 900
+    assert page.locator(".front table").is_visible()
+    assert "claims in" in page.locator(".front").inner_text()
 
 
 def seen(figure, slider):
