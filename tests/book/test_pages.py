@@ -193,7 +193,7 @@ def test_the_address_is_the_same_wherever_it_has_to_stand():
     assert yaml.safe_load((ROOT / "_config.yml").read_text())["repository"] == {"url": address, "branch": "main"}
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"] == address
     known = {file: {address} for file in ("pyproject.toml", "_config.yml", "CITATION.cff")}
-    known["README.md"] = {address.replace("https://github.com/", "https://colab.research.google.com/github/")}
+    known["README.md"] = {address, address.replace("https://github.com/", "https://colab.research.google.com/github/")}
     sources = chain(*((ROOT / folder).rglob("*") for folder in ("book", "unet_edu", "tools", "web", "benchmarks")))
     kinds = (".py", ".md", ".ipynb", ".html", ".bib", ".css")
     for path in [*(ROOT / file for file in known), *(path for path in sources if path.suffix in kinds)]:
