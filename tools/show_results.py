@@ -50,7 +50,7 @@ def targets(jobs):
     notes = dict.fromkeys(target.note for target in TARGETS)
     heads = ["quantity", "paper", "at least", "aim", "full width", "base width 16"]
     return (
-        "## Targets\n\nThe targets were set for the network of full width on a data-centre GPU, by the paper's recipe"
+        "## Targets\n\nThe targets were set for the network of full width on a data-center GPU, by the paper's recipe"
         " and with 7 rotations. The last column shows how near a network with a sixteenth of the parameters"
         f" comes on a CPU.\n\n{table(heads, rows)}\nWhat differs from the paper:\n\n"
         + "".join(f"- {note}\n" for note in notes)
