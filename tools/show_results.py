@@ -51,8 +51,8 @@ def targets(jobs):
     heads = ["quantity", "paper", "at least", "aim", "full width", "base width 16"]
     return (
         "## Targets\n\nThe targets were set for the network of full width on a data-center GPU, by the paper's recipe"
-        " and with 7 rotations. The last column shows how near a network with a sixteenth of the parameters"
-        f" comes on a CPU.\n\n{table(heads, rows)}\nWhat differs from the paper:\n\n"
+        " and with 7 rotations. What is worse than *at least* is missed. The last column shows how near a network with"
+        f" a sixteenth of the parameters comes on a CPU.\n\n{table(heads, rows)}\nWhat differs from the paper:\n\n"
         + "".join(f"- {note}\n" for note in notes)
     )
 
@@ -68,9 +68,9 @@ def em(jobs):
     heads = ["recipe", "rotations", "jobs", *EM.values()]
     return (
         "## Table 1: membranes\n\nHeld-out blocks of the training stack, three folds; one threshold for all slices of a"
-        " fold, as the challenge does it. V_rand and V_info are those of the board that replaced the paper's, after"
-        f" thinning.\n\n{table(heads, rows)}\nWhen the pixel error of the held-out slices, scored ten times in a"
-        f" training, first was the paper's {level} or less:\n\n"
+        " fold, as the challenge does it ([chapter 10](../10_table_1_membranes.ipynb#the-table)). V_rand and V_info are"
+        f" those of the board that replaced the paper's, after thinning.\n\n{table(heads, rows)}\nWhen the"
+        f" pixel error of the held-out slices, scored ten times in a training, first was the paper's {level} or less:\n\n"
         + table(["job", "step", "after training"], curves(jobs, level))
     )
 
@@ -97,7 +97,8 @@ def cells(jobs):
         rows.append([f"{variant}, {PROFILES[profile]}", name, seg[key].jobs, f"{seg[key]}", f"{iou[key]}"])
     return (
         "## Table 2: cells\n\nTrained on one sequence, scored on the annotated frames of the other, both ways; the mean"
-        " of the two is what the challenge reports. Unknown pixels do not count in IOU.\n\n"
+        " of the two is what the challenge reports. Unknown pixels do not count in IOU. What the paper calls"
+        " average IOU is most likely SEG ([chapter 11](../11_table_2_cells.ipynb#which-number-is-the-papers)).\n\n"
         + table(["recipe", "data", "jobs", "SEG", "IOU"], rows)
     )
 
@@ -107,7 +108,8 @@ def ablations(jobs):
     text = [
         "## Ablations\n\nOne thing changed at a time, at equal steps, on one fold. The change is the mean over seeds"
         " of the difference to the paper's recipe with the same seed; the interval is that of Student's t at 95 %. It"
-        " holds for these steps and this width: longer trainings may order the variants otherwise.\n"
+        " holds for these steps and this width: longer trainings may order the variants otherwise ([chapter"
+        " 12](../12_ablations.ipynb#would-they-come-out-the-same-after-longer-training)).\n"
     ]
     for profile, data in dict.fromkeys((job["profile"], job["data"]["name"]) for job in jobs):
         some = [job for job in jobs if (job["profile"], job["data"]["name"]) == (profile, data)]
