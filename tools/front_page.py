@@ -16,7 +16,7 @@ from unet_edu.reproduce import tables
 from unet_edu.reproduce.tables import TARGETS
 
 FIGURE = "<!-- `make book` puts the figure of chapter 10 here -->"
-DATA = "<!-- and the name of its data here -->"
+DATA = "<!-- of which data, it puts here -->"
 COUNTS = "<!-- `make book` puts the counts here -->"
 REACHED = "<!-- `make book` puts what was reached here -->"
 CHAPTER = "10_table_1_membranes"
@@ -83,8 +83,12 @@ def fill_in(executed: dict[Path, NotebookNode], page: Path) -> None:
     """Put figure and numbers in place of their marks; a page without them stays as it is."""
     text = page.read_text(encoding="utf-8")
     jobs = [job for experiment in recorded().values() for job in experiment]
-    fillings = {FIGURE: lambda: figure(source(executed)), DATA: lambda: data_of(source(executed)), COUNTS: counts,
-                REACHED: lambda: reached(jobs)}  # fmt: skip
+    fillings = {
+        FIGURE: lambda: figure(source(executed)),
+        DATA: lambda: f"of `{data_of(source(executed))}`",
+        COUNTS: counts,
+        REACHED: lambda: reached(jobs),
+    }
     for mark, filling in fillings.items():
         if mark in text:
             text = text.replace(mark, filling())

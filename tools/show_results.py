@@ -70,7 +70,7 @@ def em(jobs):
         "## Table 1: membranes\n\nHeld-out blocks of the training stack, three folds; one threshold for all slices of a"
         " fold, as the challenge does it ([chapter 10](../10_table_1_membranes.ipynb#the-table)). V_rand and V_info are"
         f" those of the board that replaced the paper's, after thinning.\n\n{table(heads, rows)}\nWhen the"
-        f" pixel error of the held-out slices, scored ten times in a training, first was the paper's {level} or less:\n\n"
+        f" pixel error of the held-out slices, scored ten times in training, first was the paper's {level} or less:\n\n"
         + table(["job", "step", "after training"], curves(jobs, level))
     )
 

@@ -43,9 +43,9 @@ def test_the_figure_and_its_data_are_those_of_the_chapter(tmp_path):
     executed = {ROOT / "book" / "09_x.ipynb": chapter("<p>other</p>"),
                 ROOT / "book" / f"{front_page.CHAPTER}.ipynb": chapter("<b>1</b>", moving)}  # fmt: skip
     page = tmp_path / "index.md"
-    page.write_text(f"{front_page.FIGURE}\n\nA slice of {front_page.DATA}.")
+    page.write_text(f"{front_page.FIGURE}\n\nA slice {front_page.DATA}.")
     front_page.fill_in(executed, page)
-    assert page.read_text() == f"```{{raw}} html\n{moving}\n```\n\nA slice of synthetic-membranes."
+    assert page.read_text() == f"```{{raw}} html\n{moving}\n```\n\nA slice of `synthetic-membranes`."
     with pytest.raises(ValueError, match="not enough"):  # it must not vanish in silence
         front_page.figure(chapter("<b>1</b>"))
 
