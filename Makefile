@@ -3,7 +3,7 @@ PYTHON ?= python3
 PROFILE ?= smoke
 BIN := .venv/bin
 
-.PHONY: env book test regression alone colab lint benchmark clean
+.PHONY: env book test mutants regression alone colab lint benchmark clean
 env: .venv/.stamp
 
 .venv/.stamp: pyproject.toml constraints.txt
@@ -17,6 +17,9 @@ test: env
 
 book: env
 	$(BIN)/python -m tools.build_book --profile $(PROFILE)
+
+mutants: env
+	$(BIN)/python -m tools.mutants $(if $(SAMPLE),--sample $(SAMPLE))
 
 regression: env
 	$(BIN)/python -m tools.regression --profile $(PROFILE) $(if $(REASON),--update --reason "$(REASON)")

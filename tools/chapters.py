@@ -42,6 +42,8 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 class ChapterError(Exception):
     """A chapter that does not run to its end; the message shows the failing cell and what it raised."""
 
+    cell = raised = ""  # source of that cell and name of the exception; empty if the kernel itself failed
+
 
 class Claim(NamedTuple):
     number: str  # "6.3": the third of chapter 6
@@ -203,6 +205,8 @@ def run(notebook: NotebookNode, name: str, profile: str, figures: str = "static"
             )
         except PapermillExecutionError as error:
             trace = ANSI.sub("", "\n".join(error.traceback)) or f"{error.ename}: {error.evalue}"
-            raise ChapterError(f"{name}: this cell failed\n\n{error.source}\n\n{trace}") from None
+            failure = ChapterError(f"{name}: this cell failed\n\n{error.source}\n\n{trace}")
+            failure.cell, failure.raised = error.source, error.ename
+            raise failure from None
         except Exception as error:  # a kernel that died or did not start
             raise ChapterError(f"{name}: {type(error).__name__}: {error}") from error
