@@ -113,3 +113,48 @@ def test_every_image_has_a_text(chapter):
         for drawing in re.findall(r"<svg xmlns.{,1000}", html, re.S):
             assert re.match(r'<svg [^>]*role="img"[^>]*><title>[^<]+</title><desc>[^<]', drawing), drawing[:200]
             assert cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"), cell.source
+
+
+def prose(text):
+    """Of each stretch of text without a table, an equation, a picture or a fold: its heading and its lines of 95."""
+    heading, lines = "", 0
+    for line in text.split("\n"):
+        if line.startswith("#"):
+            yield heading, lines
+            heading, lines = line.strip("# "), 0
+        elif line.startswith(("|", "$$", ":::", "```", "<", "![")):
+            yield heading, lines
+            lines = 0
+        else:
+            lines += -(-len(line) // 95)
+    yield heading, lines
+
+
+@each_chapter
+def test_no_wall_of_text(chapter):
+    text = "\n".join(cell.source if cell.cell_type == "markdown" else "```" for cell in read(chapter).cells)
+    lists = ("Self-test", "References")  # to look things up in
+    walls = [(heading, lines) for heading, lines in prose(text) if lines > 12 and heading not in lists]
+    assert not walls, "cut, or put a figure, a table or a cell between"
+
+
+@each_chapter
+def test_a_number_is_guessed_before_it_is_computed_and_shown_beside_it(chapter):
+    cells = read(chapter).cells
+    at = next(i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and "**Predict.**" in cell.source)
+    later = [ast.parse(re.sub(r"^\s*[%!].*", "", cell.source, flags=re.M)) for cell in cells[at:]
+             if cell.cell_type == "code"]  # fmt: skip
+    names = [node for tree in later for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    guesses = {node.id for node in names if isinstance(node.ctx, ast.Store) and node.id.startswith("guess")}
+    assert guesses
+    assert guesses <= {node.id for node in names if isinstance(node.ctx, ast.Load)}
+
+
+@each_chapter
+def test_equations_are_numbered_in_their_order(chapter):
+    text = "\n".join(cell.source for cell in read(chapter).cells if cell.cell_type == "markdown")
+    equations = re.findall(r"\$\$(.+?)\$\$", text, re.S)
+    number = int(chapter.name[:2])
+    numbers = [f"{number}.{k + 1}" for k in range(len(equations))]
+    assert [re.findall(r"\\tag\{(.+?)\}", equation) for equation in equations] == [[n] for n in numbers]
+    assert set(re.findall(rf"Equations? \(({number}\.\d+)\)", text)) <= set(numbers)
