@@ -103,6 +103,8 @@ def test_chapter_runs_within_its_budget(chapter):
 def test_every_image_has_a_text(chapter):
     for cell in code_cells(execute(chapter, "smoke").notebook):
         shown = [out.data for out in cell.outputs if "data" in out]
+        if "image" in cell.metadata.get("mystnb", {}):
+            assert any(kind in ("image/png", "text/html") for data in shown for kind in data), cell.source
         if any(kind.startswith("image/") for data in shown for kind in data):
             described = cell.metadata.get("mystnb", {})
             assert described.get("image", {}).get("alt"), cell.source

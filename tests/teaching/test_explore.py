@@ -225,6 +225,22 @@ explore(lambda level: np.full((4, 4), level, np.uint8), alt="gray {level}", leve
     nbformat.validate(client.nb)
 
 
+@pytest.mark.parametrize("figures", ["static", "live"])
+def test_later_figures_are_still_shown(figures, monkeypatch):
+    monkeypatch.setenv("UNET_EDU_FIGURES", figures)
+    first = """import matplotlib.pyplot as plt
+from unet_edu.teaching import explore
+def draw(a):
+    plt.figure(figsize=(1, 1))
+explore(draw, alt='{a}', a=[1, 2])"""
+    later = "plt.figure(figsize=(1, 1)); plt.plot([1, 2]);"
+    monkeypatch.setenv("JUPYTER_PATH", str(Path(sys.prefix) / "share" / "jupyter"))
+    client = nbclient.NotebookClient(new_notebook(cells=[new_code_cell(first), new_code_cell(later)]),
+                                     kernel_name="python3", extra_arguments=["--log-level=50"])  # fmt: skip
+    client.execute()
+    assert any("image/png" in output.get("data", {}) for output in client.nb.cells[1].outputs)
+
+
 def test_live_sliders_compute_anew(shown, monkeypatch):
     monkeypatch.setenv("UNET_EDU_FIGURES", "live")
     drawn = []

@@ -47,6 +47,8 @@ def explore(draw, *, alt, start=None, **axes):
     TypeError : values that are neither numbers nor texts; a draw that draws nothing
     """
     published, finer = _read(axes)
+    # Loaded while figures are held back, as below, the inline backend would hold back those of all later cells.
+    plt.switch_backend(plt.get_backend())
     values = _start(start or {}, published)
     if is_live():
         return _show_live(draw, alt, {n: finer[n] or published[n] for n in axes}, values)
