@@ -47,7 +47,7 @@ def counts() -> str:
     return (
         f"**Checked.** Of {len(statements)} [statements of the paper](appendix/paper_map.md) {of['asserted']} are"
         f" asserted by code, {of['measured']} measured, {pending}{of['deviates']} done or found"
-        f" [otherwise](appendix/deviations.md), and {of['cannot be tested here']} nobody outside can test."
+        f" [otherwise](appendix/deviations.md), and {of['cannot be tested here']} cannot be tested with what is public."
         f" {sum(map(len, by_chapter.values()))} claims in {len(by_chapter)} chapters stand beside a cell that fails if"
         " they are wrong."
     )
