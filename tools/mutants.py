@@ -45,10 +45,10 @@ A claim that no fault can turn red says nothing, and from the claim alone one do
 exercise notebooks come to pass wrong answers: they ask for a shape, or for a loss that falls, and get both with labels
 that do not fit their image.
 
-So {count} faults are planted in the library, one at a time; many are common in code that is called a U-Net. For
-each, a chapter is run with the faulty library, and the claim named here must be the first to fail. `make mutants` does
-all of it, and every change of this book is checked with a few of them. What is replaced by what stands in `{list}`;
-this page is made from it by `python -m tools.mutants --write`.
+So {count} faults are planted in the library, one at a time; many are common in code that is called a U-Net. For each, a
+chapter is run with the faulty library, and the claim named here must be the first to fail. `make mutants` does all of
+it, and every change of this book is checked with a few of them. What is replaced by what stands in
+`{list}`; this page is made from it by `python -m tools.mutants --write`.
 """
 
 
@@ -183,7 +183,7 @@ def page(mutants: list[Mutant], root: Path = ROOT) -> str:
         [claim] = (claim for claim in found if claim.number == mutant.claim)
         where = f"{title(chapter)}: {claim.section}"
         rows.append([mutant.name, f"`{mutant.file}`", link(chapter, claim), where])
-    heads = ["fault", "in", "claim that turns red", "where it stands"]
+    heads = ["fault", "in", "claim", "where it turns red"]
     return HEAD.format(count=len(mutants), list=LIST) + "\n" + table(heads, rows)
 
 
