@@ -20,13 +20,13 @@ from unittest import mock
 
 import nbformat
 
-from tools.chapters import ROOT, STAMP, chapters, library_sha256, run, surroundings
+from tools.chapters import ROOT, STAMP, library_sha256, numbered, run, surroundings
 
-FIRST = "05"  # a short one; it is run by the one command that a reader would type
+FIRST = 5  # a short one; it is run by the one command that a reader would type
 # What Colab publishes, and torch, of which any version will do.
 COLAB = ("numpy==2.1.3", "scipy==1.16.3", "matplotlib==3.10.0", "ipywidgets==7.7.1", "ipykernel==6.17.1",
          "ipython==7.34.0", "torch")  # fmt: skip
-ON_COLAB = ("02", "13")  # with a movable figure; with zarr, which Colab lacks
+ON_COLAB = (2, 13)  # with a movable figure; with zarr, which Colab lacks
 
 
 def command(*arguments: str | Path, **options) -> str:
@@ -66,18 +66,13 @@ def replaced(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
             if after.get(name) != version}  # fmt: skip
 
 
-def chapter(number: str, root: Path) -> Path:
-    [path] = [path for path in chapters(root) if path.name.startswith(f"{number}_")]
-    return path
-
-
 def alone(root: Path, build: Path) -> Path:
     """Bring _build/alone up to date; returns its Python.
 
     A new environment gets papermill, and then runs one downloaded chapter, whose first cell installs the wheel.
     """
     folder, constraints = build / "alone", root / "constraints.txt"
-    source = chapter(FIRST, root)
+    source = numbered(FIRST, root)
     bootstrap = next(cell.source for cell in nbformat.read(source, 4).cells if cell.cell_type == "code")
     parts = [
         sys.version,
@@ -116,7 +111,7 @@ def colab(root: Path, build: Path) -> None:
     variables = {"UNET_EDU_PYTHON": str(python), "UNET_EDU_SOURCE": str(ours), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     with mock.patch.dict(os.environ, variables):
         for number in ON_COLAB:
-            path = chapter(number, root)
+            path = numbered(number, root)
             print(f"{path.stem:36}", end=" ", flush=True)
             run(nbformat.read(path, 4), path.name, "smoke", figures="live")  # Colab's readers move them
             print("runs under Colab's versions", flush=True)

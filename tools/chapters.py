@@ -63,6 +63,17 @@ def chapters(root: Path = ROOT) -> list[Path]:
     return [root / file for file in files if file.endswith(".ipynb")]
 
 
+def numbered(number: int, root: Path = ROOT) -> Path:
+    """The chapter of this number."""
+    [path] = [path for path in chapters(root) if int(path.name[:2]) == number]
+    return path
+
+
+def title(notebook: NotebookNode) -> str:
+    """The first line of a chapter: 4. Overlap-tile."""
+    return notebook.cells[0].source.splitlines()[0].removeprefix("# ")
+
+
 def claims(chapter: Path) -> list[Claim]:
     """The claims of a chapter in its order: `# claim 6.3` at the start of a line of a code cell."""
     found, section = [], ""

@@ -31,8 +31,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from tools.chapters import CLAIM, ROOT, ChapterError, Claim, chapters, claims, key, run
-from tools.show_paper_map import link, title
+from tools.chapters import CLAIM, ROOT, ChapterError, key, numbered, run, title
+from tools.show_paper_map import claims_by_chapter, link
 from tools.show_results import table
 from unet_edu.files import whole
 
@@ -69,14 +69,9 @@ def listed(root: Path = ROOT) -> list[Mutant]:
     return [Mutant(**entry) for entry in tomllib.loads((root / LIST).read_text(encoding="utf-8"))["mutant"]]
 
 
-def claims_of(root: Path = ROOT) -> dict[int, tuple[Path, list[Claim]]]:
-    """Chapters by number, each with its claims."""
-    return {int(chapter.name[:2]): (chapter, claims(chapter)) for chapter in chapters(root)}
-
-
 def problems(mutants: list[Mutant], root: Path = ROOT) -> list[str]:
     """What is wrong with the list, one sentence each; empty when all is well."""
-    known = {claim.number for _, found in claims_of(root).values() for claim in found}
+    known = {claim.number for found in claims_by_chapter(root).values() for claim in found}
     count = Counter(mutant.name for mutant in mutants)
     wrong = [f"{name!r} stands {times} times in the list" for name, times in count.items() if times > 1]
     for mutant in mutants:
@@ -132,7 +127,7 @@ def up_to(chapter: Path, claim: str, folder: Path) -> NotebookNode:
 
 def outcome(mutant: Mutant, folder: Path, root: Path = ROOT) -> str:
     """What the fault did: the number of the claim that turned red, GREEN, or what else went wrong in words."""
-    chapter, _ = claims_of(root)[mutant.chapter]
+    chapter = numbered(mutant.chapter, root)
     with planted(mutant, folder, root):
         try:
             run(up_to(chapter, mutant.claim, folder), chapter.name, "smoke")
@@ -158,7 +153,7 @@ def finding(mutant: Mutant, red: str) -> str:
 
 def seconds_and_finding(mutant: Mutant, folder: Path, root: Path = ROOT) -> tuple[float, str]:
     """Seconds of the run, and what is wrong. A run that ended as it should is kept in _build and not repeated."""
-    chapter, _ = claims_of(root)[mutant.chapter]
+    chapter = numbered(mutant.chapter, root)
     fault = json.dumps(mutant._replace(quick=False))
     name = hashlib.sha256(f"{key(chapter, 'smoke', root)} {fault}".encode()).hexdigest()
     kept = root / "_build" / "mutants" / f"{name}.json"
@@ -176,12 +171,12 @@ def seconds_and_finding(mutant: Mutant, folder: Path, root: Path = ROOT) -> tupl
 
 def page(mutants: list[Mutant], root: Path = ROOT) -> str:
     """Markdown of the whole page."""
-    by_chapter = claims_of(root)
+    by_chapter = claims_by_chapter(root)
     rows = []
     for mutant in mutants:
-        chapter, found = by_chapter[mutant.chapter]
-        [claim] = (claim for claim in found if claim.number == mutant.claim)
-        where = f"{title(chapter)}: {claim.section}"
+        chapter = numbered(mutant.chapter, root)
+        [claim] = (claim for claim in by_chapter[chapter] if claim.number == mutant.claim)
+        where = f"{title(nbformat.read(chapter, 4))}: {claim.section}"
         rows.append([mutant.name, f"`{mutant.file}`", link(chapter, claim), where])
     heads = ["fault", "in", "claim", "where it turns red"]
     return HEAD.format(count=len(mutants), list=LIST) + "\n" + table(heads, rows)

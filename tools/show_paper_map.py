@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from myst_parser.mdit_to_docutils.base import default_slugify
 
-from tools.chapters import ROOT, Claim, chapters, claims
+from tools.chapters import ROOT, Claim, chapters, claims, title
 from tools.show_results import table
 from unet_edu.reproduce.plans import EXPERIMENTS
 
@@ -45,8 +45,8 @@ def parts():
     return tomllib.loads(LIST.read_text(encoding="utf-8"))["part"]
 
 
-def claims_by_chapter():
-    return {chapter: claims(chapter) for chapter in chapters()}
+def claims_by_chapter(root: Path = ROOT):
+    return {chapter: claims(chapter) for chapter in chapters(root)}
 
 
 def recorded():
@@ -130,7 +130,8 @@ def link(chapter: Path, claim: Claim):
 def ledger(parts, by_chapter):
     """How many claims every chapter has, and how many of them check a statement of the paper."""
     named = {number for part in parts for statement in part["statement"] for number in numbers(statement)}
-    rows = [[f"[{title(chapter)}](../{chapter.name})", len(found), sum(claim.number in named for claim in found)]
+    rows = [[f"[{title(nbformat.read(chapter, 4))}](../{chapter.name})", len(found),
+             sum(claim.number in named for claim in found)]
             for chapter, found in by_chapter.items()]  # fmt: skip
     rows.append(["all", *(sum(row[column] for row in rows) for column in (1, 2))])
     return (
@@ -138,10 +139,6 @@ def ledger(parts, by_chapter):
         " breaks without a component, what a score does not see, what goes wrong with images of one's own.\n\n"
         + table(["chapter", "claims", "of them on this page"], rows)
     )
-
-
-def title(chapter):
-    return nbformat.read(chapter, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
 
 
 if __name__ == "__main__":

@@ -9,15 +9,10 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tools import regression
-from tools.chapters import CLAIM
+from tools.chapters import CLAIM, title
 from tools.show_results import table
 
 HERE = "<!-- `make book` puts the numbers here -->"
-
-
-def title(notebook: NotebookNode) -> str:
-    """The first line of the chapter: 4. Overlap-tile."""
-    return notebook.cells[0].source.splitlines()[0].removeprefix("# ")
 
 
 def link(chapter: Path, notebook: NotebookNode) -> str:
